@@ -13,7 +13,7 @@ pub const DATABASES: u8 = 16;
 ///
 /// SipHash-1-3 with a secret seed keeps clients from choosing keys that collide. It gives the same
 /// hash on every machine, so nodes of a cluster that share the seed agree on shards and slots.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct HashSeed {
     hasher: SipHasher13,
 }
