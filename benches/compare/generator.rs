@@ -1,0 +1,266 @@
+//! The load: one thread, many connections, each sending a batch and waiting for all its replies.
+//!
+//! Built to cost less than the servers it measures: requests are encoded beforehand, a batch is one
+//! write straight from their buffer, and replies are only walked over. What it costs is reported
+//! beside what the server costs, so that a reader sees which of the two was the limit.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::ops::Range;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use rustix::buffer::spare_capacity;
+use rustix::event::{Timespec, epoll};
+
+use crate::error::{Context, Error, Result};
+use crate::reply::{Counts, ReplyScanner};
+use crate::server::{Server, own_cpu_time};
+use crate::workload::Requests;
+
+/// More than the largest answer to one batch: one read takes it all.
+const INPUT_BYTES: usize = 128 * 1024;
+/// A server that says nothing for so long has failed.
+const SILENCE_MAX: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const EVENTS_MAX: usize = 256;
+
+/// One connection and the batch in flight on it.
+#[derive(Debug)]
+struct Connection {
+    stream: TcpStream,
+    scanner: ReplyScanner,
+    /// Replies still to come.
+    waiting: usize,
+    /// What the socket would not take yet of the batch.
+    unsent: Range<usize>,
+    /// Whether epoll reports room in the socket, which only a batch that did not fit needs.
+    awaits_room: bool,
+}
+
+/// Connections to one server.
+pub(crate) struct Generator {
+    connections: Vec<Connection>,
+    poll: OwnedFd,
+    events: Vec<epoll::Event>,
+    input: Vec<u8>,
+}
+
+/// Which requests come next.
+#[derive(Debug)]
+struct Feed<'a> {
+    requests: &'a Requests,
+    pipeline: usize,
+    next: usize,
+    /// Begin again at the end.
+    endless: bool,
+}
+
+impl Feed<'_> {
+    fn batch(&mut self) -> Option<Range<usize>> {
+        let count = self.requests.len();
+        if self.endless && self.next + self.pipeline > count {
+            self.next = 0;
+        }
+        let batch = self.next..count.min(self.next + self.pipeline);
+        self.next = batch.end;
+        (!batch.is_empty()).then_some(batch)
+    }
+}
+
+/// How long to warm up, then to measure.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    /// Not counted: caches, socket buffers and branch predictors settle.
+    pub(crate) warm_up: Duration,
+    /// Counted.
+    pub(crate) measured: Duration,
+}
+
+/// What one measurement saw.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub(crate) struct Measurement {
+    /// Requests answered.
+    pub(crate) requests: usize,
+    /// Requests a second.
+    pub(crate) throughput: f64,
+    /// Time the server's threads spent on a core, for each request.
+    pub(crate) server_cpu_us: f64,
+    /// The same of the generator.
+    pub(crate) generator_cpu_us: f64,
+    /// Share of the wall time the server was on its core.
+    pub(crate) server_busy: f64,
+    /// The same of the generator.
+    pub(crate) generator_busy: f64,
+    /// Reads that found nothing; there should be none.
+    pub(crate) nils: usize,
+}
+
+/// Clocks and counters at one moment.
+#[derive(Debug)]
+struct Sample {
+    at: Instant,
+    server: Duration,
+    generator: Duration,
+    counts: Counts,
+}
+
+impl Sample {
+    fn take(server: &Server, counts: Counts) -> Result<Self> {
+        let (at, generator) = (Instant::now(), own_cpu_time()?);
+        Ok(Self { at, server: server.cpu_time()?, generator, counts })
+    }
+
+    fn until(&self, end: &Self) -> Measurement {
+        let requests = end.counts.replies - self.counts.replies;
+        let wall_us = micros(end.at - self.at);
+        let server_us = micros(end.server.saturating_sub(self.server));
+        let generator_us = micros(end.generator.saturating_sub(self.generator));
+        Measurement {
+            requests,
+            throughput: requests as f64 / wall_us * 1e6,
+            server_cpu_us: server_us / requests as f64,
+            generator_cpu_us: generator_us / requests as f64,
+            server_busy: server_us / wall_us,
+            generator_busy: generator_us / wall_us,
+            nils: end.counts.nils - self.counts.nils,
+        }
+    }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e6
+}
+
+impl Generator {
+    /// Opens `count` connections to a server.
+    pub(crate) fn connect(server: &Server, count: usize) -> Result<Self> {
+        let poll = epoll::create(epoll::CreateFlags::CLOEXEC).context("epoll_create")?;
+        let mut connections = Vec::with_capacity(count);
+        for index in 0..count {
+            let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, server.port()))
+                .context("connecting to a server")?;
+            stream.set_nodelay(true).context("TCP_NODELAY")?;
+            stream.set_nonblocking(true).context("O_NONBLOCK")?;
+            let data = epoll::EventData::new_u64(index as u64);
+            epoll::add(&poll, &stream, data, epoll::EventFlags::IN).context("epoll_ctl")?;
+            let scanner = ReplyScanner::new();
+            connections.push(Connection {
+                stream,
+                scanner,
+                waiting: 0,
+                unsent: 0..0,
+                awaits_room: false,
+            });
+        }
+        let events = Vec::with_capacity(EVENTS_MAX);
+        Ok(Self { connections, poll, events, input: vec![0; INPUT_BYTES] })
+    }
+
+    /// Sends each request once and waits for all replies.
+    pub(crate) fn send_all(&mut self, requests: &Requests, pipeline: usize) -> Result<Counts> {
+        let mut feed = Feed { requests, pipeline, next: 0, endless: false };
+        let mut counts = Counts::default();
+        self.begin(&mut feed)?;
+        while counts.replies < requests.len() {
+            self.turn(&mut feed, &mut counts)?;
+        }
+        Ok(counts)
+    }
+
+    /// Keeps every connection busy for the window and says what that cost.
+    pub(crate) fn saturate(
+        &mut self,
+        requests: &Requests,
+        pipeline: usize,
+        window: Window,
+        server: &Server,
+    ) -> Result<Measurement> {
+        let mut feed = Feed { requests, pipeline, next: 0, endless: true };
+        let mut counts = Counts::default();
+        let started = Instant::now();
+        self.begin(&mut feed)?;
+        while started.elapsed() < window.warm_up {
+            self.turn(&mut feed, &mut counts)?;
+        }
+        let first = Sample::take(server, counts)?;
+        while first.at.elapsed() < window.measured {
+            self.turn(&mut feed, &mut counts)?;
+        }
+        let last = Sample::take(server, counts)?;
+        Ok(first.until(&last))
+    }
+
+    fn begin(&mut self, feed: &mut Feed<'_>) -> Result<()> {
+        for index in 0..self.connections.len() {
+            let connection = &mut self.connections[index];
+            connection.next_batch(feed, &self.poll, index)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for sockets, takes what they bring, and answers a complete batch with the next one.
+    fn turn(&mut self, feed: &mut Feed<'_>, counts: &mut Counts) -> Result<()> {
+        self.events.clear();
+        epoll::wait(&self.poll, spare_capacity(&mut self.events), Some(&SILENCE_MAX))
+            .context("epoll_wait")?;
+        if self.events.is_empty() {
+            return Err(Error::Stalled("stopped answering"));
+        }
+        for event in &self.events {
+            let index = event.data.u64() as usize;
+            let connection = &mut self.connections[index];
+            let flags = event.flags;
+            if flags.contains(epoll::EventFlags::OUT) {
+                connection.flush(feed.requests, &self.poll, index)?;
+            }
+            if connection.receive(&mut self.input, counts)? && connection.waiting == 0 {
+                connection.next_batch(feed, &self.poll, index)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Connection {
+    /// Reads once; false if there was nothing.
+    fn receive(&mut self, input: &mut [u8], counts: &mut Counts) -> Result<bool> {
+        let length = match self.stream.read(input) {
+            Ok(0) => return Err(Error::Stalled("closed a connection")),
+            Ok(length) => length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error).context("reading replies"),
+        };
+        let before = counts.replies;
+        self.scanner.feed(&input[..length], counts)?;
+        let replies = counts.replies - before;
+        self.waiting = self
+            .waiting
+            .checked_sub(replies)
+            .ok_or(Error::Stalled("sent more replies than it was asked for"))?;
+        Ok(true)
+    }
+
+    fn next_batch(&mut self, feed: &mut Feed<'_>, poll: &OwnedFd, index: usize) -> Result<()> {
+        let Some(batch) = feed.batch() else { return Ok(()) };
+        self.waiting = batch.len();
+        self.unsent = feed.requests.span(batch);
+        self.flush(feed.requests, poll, index)
+    }
+
+    fn flush(&mut self, requests: &Requests, poll: &OwnedFd, index: usize) -> Result<()> {
+        match self.stream.write(requests.bytes(self.unsent.clone())) {
+            Ok(length) => self.unsent.start += length,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error).context("sending requests"),
+        }
+        let awaits_room = !self.unsent.is_empty();
+        if awaits_room != self.awaits_room {
+            self.awaits_room = awaits_room;
+            let mut flags = epoll::EventFlags::IN;
+            flags.set(epoll::EventFlags::OUT, awaits_room);
+            let data = epoll::EventData::new_u64(index as u64);
+            epoll::modify(poll, &self.stream, data, flags).context("epoll_ctl")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! Tables: aligned text for the terminal, Markdown for documents, from the same rows.
+
+use crate::throughput::Point;
+
+/// A table of text; the first row is the heading.
+#[derive(Debug)]
+pub(crate) struct Table {
+    title: String,
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// An empty table.
+    pub(crate) fn new(title: impl Into<String>, heading: &[&str]) -> Self {
+        let heading = heading.iter().map(|cell| (*cell).to_owned()).collect();
+        Self { title: title.into(), rows: vec![heading] }
+    }
+
+    /// Adds a row.
+    pub(crate) fn push(&mut self, row: Vec<String>) {
+        self.rows.push(row);
+    }
+
+    /// Columns aligned with spaces: the first to the left, the others to the right.
+    pub(crate) fn text(&self) -> String {
+        let mut text = format!("\n{}\n", self.title);
+        for row in &self.rows {
+            text.push_str(&self.aligned(row, "  "));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// GitHub's dialect of Markdown.
+    pub(crate) fn markdown(&self) -> String {
+        let mut text = format!("\n### {}\n\n", self.title);
+        for (index, row) in self.rows.iter().enumerate() {
+            text.push_str("| ");
+            text.push_str(&self.aligned(row, " | "));
+            text.push_str(" |\n");
+            if index == 0 {
+                text.push_str("|---");
+                text.push_str(&"|--:".repeat(row.len() - 1));
+                text.push_str("|\n");
+            }
+        }
+        text
+    }
+
+    fn aligned(&self, row: &[String], between: &str) -> String {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let column_cells = self.rows.iter().filter_map(|row| row.get(column));
+            let width = column_cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
+            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+        });
+        cells.collect::<Vec<_>>().join(between)
+    }
+}
+
+/// A closed-loop measurement as a table.
+pub(crate) fn throughput(title: &str, points: &[Point]) -> Table {
+    let heading = [
+        "server",
+        "pipeline",
+        "server us/request",
+        "to Valkey",
+        "floor/this",
+        "requests/s",
+        "server busy",
+        "generator busy",
+        "saturated",
+    ];
+    let mut table = Table::new(title, &heading);
+    for point in points {
+        let median = &point.median;
+        table.push(vec![
+            point.server.clone(),
+            point.pipeline.to_string(),
+            format!("{:.2}", median.server_cpu_us),
+            ratio(point.to_valkey),
+            ratio(point.floor_to_this),
+            format!("{:.0}", median.throughput),
+            percent(median.server_busy),
+            percent(median.generator_busy),
+            median.saturated.to_owned(),
+        ]);
+    }
+    table
+}
+
+fn ratio(value: Option<f64>) -> String {
+    value.map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_aligned() {
+        let mut table = Table::new("T", &["server", "us"]);
+        table.push(vec!["a".to_owned(), "10.25".to_owned()]);
+        assert_eq!(table.text(), "\nT\nserver     us\na       10.25\n");
+        assert_eq!(
+            table.markdown(),
+            "\n### T\n\n| server |    us |\n|---|--:|\n| a      | 10.25 |\n"
+        );
+    }
+}
