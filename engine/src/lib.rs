@@ -5,21 +5,7 @@ pub mod key;
 pub mod op;
 pub mod outcome;
 pub mod time;
-pub mod value {
-    //! Placeholder until the collections land.
-    pub mod sorted {
-        //! Placeholder until the collections land.
-        /// Placeholder.
-        #[derive(Clone, Copy, Debug)]
-        pub struct ScoreBound;
-        /// Placeholder.
-        #[derive(Clone, Copy, Debug)]
-        pub struct LexBound<'a>(pub &'a [u8]);
-    }
-    /// Placeholder.
-    #[derive(Debug)]
-    pub struct Collection;
-}
+pub mod value;
 
 pub use engine::{
     Config, DatabaseStatistics, Engine, Entry, Eviction, Hint, Meta, SessionView, SizeLimits,
