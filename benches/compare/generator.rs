@@ -14,7 +14,7 @@ use rustix::buffer::spare_capacity;
 use rustix::event::{Timespec, epoll};
 
 use crate::error::{Context, Error, Result};
-use crate::reply::{Counts, ReplyScanner};
+use crate::reply::{Counts, ReplyScanner, bulk_strings};
 use crate::server::{Server, own_cpu_time};
 use crate::workload::Requests;
 
@@ -45,10 +45,32 @@ pub(crate) struct Generator {
     input: Vec<u8>,
 }
 
+/// When a connection that has had some of its replies sends again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Sending {
+    /// When it has had all of them: the next batch goes out whole.
+    Batch,
+    /// At once, as many as it has had: requests trickle, and servers see small batches.
+    Stream,
+}
+
+impl Sending {
+    /// Bytes taken by one read. A streaming client reads as little as libevent's do, which is what
+    /// makes it trickle.
+    fn read_bytes(self) -> usize {
+        match self {
+            Self::Batch => INPUT_BYTES,
+            Self::Stream => 4096,
+        }
+    }
+}
+
 /// Which requests come next.
 #[derive(Debug)]
 struct Feed<'a> {
     requests: &'a Requests,
+    sending: Sending,
     pipeline: usize,
     next: usize,
     /// Begin again at the end.
@@ -56,15 +78,26 @@ struct Feed<'a> {
 }
 
 impl Feed<'_> {
-    fn batch(&mut self) -> Option<Range<usize>> {
+    fn take(&mut self, wanted: usize) -> Range<usize> {
         let count = self.requests.len();
-        if self.endless && self.next + self.pipeline > count {
+        if self.endless && self.next + wanted > count {
             self.next = 0;
         }
-        let batch = self.next..count.min(self.next + self.pipeline);
+        let batch = self.next..count.min(self.next + wanted);
         self.next = batch.end;
-        (!batch.is_empty()).then_some(batch)
+        batch
     }
+}
+
+/// How the load is put on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shape {
+    /// Requests in flight on a connection.
+    pub(crate) pipeline: usize,
+    /// When more are sent.
+    pub(crate) sending: Sending,
+    /// For how long.
+    pub(crate) window: Window,
 }
 
 /// How long to warm up, then to measure.
@@ -158,7 +191,8 @@ impl Generator {
 
     /// Sends each request once and waits for all replies.
     pub(crate) fn send_all(&mut self, requests: &Requests, pipeline: usize) -> Result<Counts> {
-        let mut feed = Feed { requests, pipeline, next: 0, endless: false };
+        let sending = Sending::Batch;
+        let mut feed = Feed { requests, sending, pipeline, next: 0, endless: false };
         let mut counts = Counts::default();
         self.begin(&mut feed)?;
         while counts.replies < requests.len() {
@@ -171,11 +205,11 @@ impl Generator {
     pub(crate) fn saturate(
         &mut self,
         requests: &Requests,
-        pipeline: usize,
-        window: Window,
+        shape: Shape,
         server: &Server,
     ) -> Result<Measurement> {
-        let mut feed = Feed { requests, pipeline, next: 0, endless: true };
+        let Shape { pipeline, sending, window } = shape;
+        let mut feed = Feed { requests, sending, pipeline, next: 0, endless: true };
         let mut counts = Counts::default();
         let started = Instant::now();
         self.begin(&mut feed)?;
@@ -193,12 +227,12 @@ impl Generator {
     fn begin(&mut self, feed: &mut Feed<'_>) -> Result<()> {
         for index in 0..self.connections.len() {
             let connection = &mut self.connections[index];
-            connection.next_batch(feed, &self.poll, index)?;
+            connection.send_next(feed, &self.poll, index)?;
         }
         Ok(())
     }
 
-    /// Waits for sockets, takes what they bring, and answers a complete batch with the next one.
+    /// Waits for sockets, takes what they bring, and sends what they have room for.
     fn turn(&mut self, feed: &mut Feed<'_>, counts: &mut Counts) -> Result<()> {
         self.events.clear();
         epoll::wait(&self.poll, spare_capacity(&mut self.events), Some(&SILENCE_MAX))
@@ -213,8 +247,9 @@ impl Generator {
             if flags.contains(epoll::EventFlags::OUT) {
                 connection.flush(feed.requests, &self.poll, index)?;
             }
-            if connection.receive(&mut self.input, counts)? && connection.waiting == 0 {
-                connection.next_batch(feed, &self.poll, index)?;
+            let input = &mut self.input[..feed.sending.read_bytes()];
+            if connection.receive(input, counts)? > 0 {
+                connection.send_next(feed, &self.poll, index)?;
             }
         }
         Ok(())
@@ -222,12 +257,12 @@ impl Generator {
 }
 
 impl Connection {
-    /// Reads once; false if there was nothing.
-    fn receive(&mut self, input: &mut [u8], counts: &mut Counts) -> Result<bool> {
+    /// Reads once; says how many replies were completed.
+    fn receive(&mut self, input: &mut [u8], counts: &mut Counts) -> Result<usize> {
         let length = match self.stream.read(input) {
             Ok(0) => return Err(Error::Stalled("closed a connection")),
             Ok(length) => length,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
             Err(error) => return Err(error).context("reading replies"),
         };
         let before = counts.replies;
@@ -237,14 +272,31 @@ impl Connection {
             .waiting
             .checked_sub(replies)
             .ok_or(Error::Stalled("sent more replies than it was asked for"))?;
-        Ok(true)
+        Ok(replies)
     }
 
-    fn next_batch(&mut self, feed: &mut Feed<'_>, poll: &OwnedFd, index: usize) -> Result<()> {
-        let Some(batch) = feed.batch() else { return Ok(()) };
-        self.waiting = batch.len();
-        self.unsent = feed.requests.span(batch);
-        self.flush(feed.requests, poll, index)
+    fn send_next(&mut self, feed: &mut Feed<'_>, poll: &OwnedFd, index: usize) -> Result<()> {
+        let may_send = self.waiting == 0 || feed.sending == Sending::Stream;
+        if !may_send || !self.unsent.is_empty() {
+            return Ok(());
+        }
+        let batch = feed.take(feed.pipeline - self.waiting);
+        self.send(feed.requests, batch, poll, index)
+    }
+
+    fn send(
+        &mut self,
+        requests: &Requests,
+        batch: Range<usize>,
+        poll: &OwnedFd,
+        index: usize,
+    ) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.waiting += batch.len();
+        self.unsent = requests.span(batch);
+        self.flush(requests, poll, index)
     }
 
     fn flush(&mut self, requests: &Requests, poll: &OwnedFd, index: usize) -> Result<()> {
@@ -263,4 +315,41 @@ impl Connection {
         }
         Ok(())
     }
+}
+
+/// Sends `SESSION.CREATE` requests over one connection and returns the ids that came back.
+pub(crate) fn create_sessions(server: &Server, requests: &Requests) -> Result<Vec<Vec<u8>>> {
+    const BATCH: usize = 64;
+    let address = (Ipv4Addr::LOCALHOST, server.port());
+    let mut stream = TcpStream::connect(address).context("connecting to a server")?;
+    let silence_max = Duration::from_secs(SILENCE_MAX.tv_sec.unsigned_abs());
+    stream.set_read_timeout(Some(silence_max)).context("SO_RCVTIMEO")?;
+    let mut ids = Vec::with_capacity(requests.len());
+    let (mut scanner, mut counts) = (ReplyScanner::new(), Counts::default());
+    let mut input = vec![0; INPUT_BYTES];
+    let mut replies = Vec::new();
+    for first in (0..requests.len()).step_by(BATCH) {
+        let last = requests.len().min(first + BATCH);
+        let batch = requests.bytes(requests.span(first..last));
+        stream.write_all(batch).context("sending requests")?;
+        replies.clear();
+        while counts.replies < last {
+            let length = stream.read(&mut input).context("reading replies")?;
+            if length == 0 {
+                return Err(Error::Stalled("closed a connection"));
+            }
+            scanner.feed(&input[..length], &mut counts)?;
+            replies.extend_from_slice(&input[..length]);
+        }
+        let mut strings = bulk_strings(&replies);
+        while let Some(name) = strings.next() {
+            if name == b"id" {
+                ids.extend(strings.next().map(<[u8]>::to_vec));
+            }
+        }
+    }
+    if ids.len() == requests.len() {
+        return Ok(ids);
+    }
+    Err(Error::Refused(format!("{} ids to {} SESSION.CREATE", ids.len(), requests.len())))
 }

@@ -10,6 +10,7 @@
 mod error;
 mod floor;
 mod generator;
+mod memory;
 mod options;
 mod peer;
 mod reply;
@@ -74,6 +75,14 @@ fn compare(options: &Options) -> Result<()> {
             Mode::Get => {
                 report.get = throughput::get_mix(options, &peers)?;
                 table::throughput("95 % GET, 5 % SETEX", &report.get)
+            }
+            Mode::Session => {
+                report.session = throughput::session_mix(options, &peers)?;
+                table::throughput("SESSION.VALIDATE or GETEX", &report.session)
+            }
+            Mode::Memory => {
+                report.memory = memory::measure(options, &peers)?;
+                table::memory(&report.memory)
             }
         };
         print!("{}", table.text());

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lexopt::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::generator::Window;
+use crate::generator::{Sending, Shape, Window};
 use crate::peer;
 
 /// What `--help` prints.
@@ -18,10 +18,15 @@ Usage: compare [options]
        compare floor --port PORT      run only the floor server, until killed
 
 What to measure
-  --only LIST        of get,session,latency,memory           [all that exist]
+  --only LIST        of these                                [all]
+       get           processor time and throughput of 95 % GET and 5 % SETEX of random keys
+       session       the same of SESSION.VALIDATE, and of GETEX key EX 1800 on Redis and Valkey
+       memory        resident bytes for each key or session, on fresh servers
   --servers LIST     of floor,hallpass,valkey,redis          [all that are found]
   --build NAME=PATH  another hallpass-server, under this name; may be repeated
   --pipelines LIST   requests in flight on a connection      [1,16,64]
+  --sending HOW      batch: a connection sends its next requests when it has had all replies;
+                     stream: a new one for each reply, which makes many small packets [batch]
   --keys N           keys, or sessions, in each server       [200000]
   --connections N    connections to each server              [50]
 
@@ -50,9 +55,14 @@ hallpass-server). What is missing is said, and left out.
 pub(crate) enum Mode {
     /// 95 % `GET`, 5 % `SETEX`.
     Get,
+    /// `SESSION.VALIDATE` against `GETEX`.
+    Session,
+    /// Resident bytes for each session.
+    Memory,
 }
 
-const MODES: [(&str, Mode); 1] = [("get", Mode::Get)];
+const MODES: [(&str, Mode); 3] =
+    [("get", Mode::Get), ("session", Mode::Session), ("memory", Mode::Memory)];
 
 /// A parsed command line.
 #[derive(Debug, Clone)]
@@ -65,6 +75,8 @@ pub(crate) struct Options {
     pub(crate) builds: Vec<(String, PathBuf)>,
     /// Depths of pipelining.
     pub(crate) pipelines: Vec<usize>,
+    /// When a connection sends again.
+    pub(crate) sending: Sending,
     /// Keys or sessions in each server.
     pub(crate) keys: usize,
     /// Connections to each server.
@@ -99,6 +111,7 @@ impl Default for Options {
             servers: peer::NAMES.map(str::to_owned).to_vec(),
             builds: Vec::new(),
             pipelines: vec![1, 16, 64],
+            sending: Sending::Batch,
             keys: 200_000,
             connections: 50,
             rounds: 5,
@@ -107,6 +120,13 @@ impl Default for Options {
             generator_core: 1,
             output: PathBuf::from("target/compare"),
         }
+    }
+}
+
+impl Options {
+    /// The load of a closed-loop point.
+    pub(crate) fn shape(&self, pipeline: usize) -> Shape {
+        Shape { pipeline, sending: self.sending, window: self.window }
     }
 }
 
@@ -135,6 +155,7 @@ fn read(parser: &mut lexopt::Parser) -> std::result::Result<Command, lexopt::Err
             Long("servers") => options.servers = list(&parser.value()?.string()?, server)?,
             Long("build") => options.builds.push(build(&parser.value()?.string()?)?),
             Long("pipelines") => options.pipelines = list(&parser.value()?.string()?, positive)?,
+            Long("sending") => options.sending = sending(&parser.value()?.string()?)?,
             Long("keys") => options.keys = positive(&parser.value()?.string()?)?,
             Long("connections") => options.connections = positive(&parser.value()?.string()?)?,
             Long("rounds") => options.rounds = positive(&parser.value()?.string()?)?,
@@ -167,6 +188,14 @@ fn mode(name: &str) -> Parsed<Mode> {
 fn server(name: &str) -> Parsed<String> {
     let known = peer::NAMES.contains(&name);
     known.then(|| name.to_owned()).ok_or_else(|| format!("no server is called {name}").into())
+}
+
+fn sending(how: &str) -> Parsed<Sending> {
+    match how {
+        "batch" => Ok(Sending::Batch),
+        "stream" => Ok(Sending::Stream),
+        _ => Err(format!("requests are not sent by {how}").into()),
+    }
 }
 
 fn build(text: &str) -> Parsed<(String, PathBuf)> {

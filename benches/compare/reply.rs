@@ -111,6 +111,24 @@ impl ReplyScanner {
     }
 }
 
+/// The bulk strings of `replies`, which must be complete: for the few places that need contents.
+pub(crate) fn bulk_strings(replies: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = replies;
+    std::iter::from_fn(move || {
+        loop {
+            let end = rest.iter().position(|byte| *byte == b'\n')?;
+            let (line, after) = rest.split_at(end + 1);
+            rest = after;
+            if let Some((b'$', digits)) = line.split_first() {
+                let Ok(length) = usize::try_from(number(digits)?) else { continue };
+                let (body, after) = rest.split_at_checked(length + 2)?;
+                rest = after;
+                return body.get(..length);
+            }
+        }
+    })
+}
+
 fn not_resp(line: &[u8]) -> Error {
     Error::NotResp(String::from_utf8_lossy(&line[..line.len().min(80)]).into_owned())
 }
@@ -181,5 +199,11 @@ mod tests {
         let endless = vec![b'+'; LINE_BYTES_MAX + 1];
         let result = ReplyScanner::new().feed(&endless, &mut Counts::default());
         assert!(matches!(result, Err(Error::NotResp(_))));
+    }
+
+    #[test]
+    fn bulk_strings_are_found_in_nested_replies() {
+        let found: Vec<&[u8]> = bulk_strings(STREAM).collect();
+        assert_eq!(found, [&b"a\r\nbc"[..], b"id", b"xyz", b""]);
     }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::error::{Context, Result};
+use crate::memory::Footprint;
 use crate::peer::Peer;
 use crate::throughput::Point;
 
@@ -16,6 +17,10 @@ pub(crate) struct Report {
     pub(crate) servers: Vec<Peer>,
     /// The mix of `GET` and `SETEX`.
     pub(crate) get: Vec<Point>,
+    /// Validating sessions.
+    pub(crate) session: Vec<Point>,
+    /// Memory.
+    pub(crate) memory: Vec<Footprint>,
     /// The tables.
     #[serde(skip)]
     pub(crate) markdown: String,

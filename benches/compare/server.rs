@@ -76,6 +76,15 @@ impl Server {
         }
         Ok(total)
     }
+
+    /// Memory it holds in RAM, as the kernel counts it.
+    pub(crate) fn resident_bytes(&self) -> Result<usize> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).context(path.as_str())?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.split_whitespace().next()?.parse::<usize>().ok());
+        kilobytes.map(|count| count * 1024).ok_or(Error::Stalled("has ended"))
+    }
 }
 
 impl Drop for Server {

@@ -1,5 +1,6 @@
 //! Tables: aligned text for the terminal, Markdown for documents, from the same rows.
 
+use crate::memory::Footprint;
 use crate::throughput::Point;
 
 /// A table of text; the first row is the heading.
@@ -83,6 +84,22 @@ pub(crate) fn throughput(title: &str, points: &[Point]) -> Table {
             percent(median.server_busy),
             percent(median.generator_busy),
             median.saturated.to_owned(),
+        ]);
+    }
+    table
+}
+
+/// Memory as a table.
+pub(crate) fn memory(footprints: &[Footprint]) -> Table {
+    let heading = ["server", "stored", "bytes each", "without value", "without value and name"];
+    let mut table = Table::new("Resident memory; the name is the key, or the user", &heading);
+    for footprint in footprints {
+        table.push(vec![
+            footprint.server.clone(),
+            footprint.stored.clone(),
+            format!("{:.0}", footprint.each()),
+            format!("{:.0}", footprint.over_value()),
+            format!("{:.0}", footprint.over_all()),
         ]);
     }
     table

@@ -3,15 +3,17 @@
 //! Rounds are interleaved: each round measures every pipeline depth on every server, one after the
 //! other, so that whatever else happens on the machine meets all of them alike.
 
+use std::rc::Rc;
+
 use serde::Serialize;
 
 use crate::error::{Error, Result};
-use crate::generator::{Generator, Measurement};
+use crate::generator::{Generator, Measurement, create_sessions};
 use crate::options::Options;
 use crate::peer::{Kind, Peer};
 use crate::server::Server;
 use crate::statistics::{median, median_ratio};
-use crate::workload::{Keys, Lengths, Requests};
+use crate::workload::{Keys, Lengths, Load, Requests, validations};
 
 /// Loading is not measured: deep pipelines make it short.
 const LOAD_PIPELINE: usize = 64;
@@ -57,7 +59,7 @@ pub(crate) struct Medians {
 struct Subject<'a> {
     peer: &'a Peer,
     server: Server,
-    requests: &'a Requests,
+    requests: Rc<Requests>,
     /// By pipeline, then by round.
     rounds: Vec<Vec<Measurement>>,
 }
@@ -65,19 +67,68 @@ struct Subject<'a> {
 /// Measures the mix of `GET` and `SETEX` on all `peers`.
 pub(crate) fn get_mix(options: &Options, peers: &[Peer]) -> Result<Vec<Point>> {
     let keys = Keys::new(options.keys);
-    let requests = keys.get_mix();
-    let (load, _) = keys.load(Lengths::Session);
-    let mut subjects = Vec::new();
-    for peer in peers {
-        eprintln!("loading {} keys into {}", keys.len(), peer.name);
-        let server = Server::start(peer, options.server_core, &options.output)?;
-        Generator::connect(&server, options.connections)?.send_all(&load, LOAD_PIPELINE)?;
-        let rounds = vec![Vec::new(); options.pipelines.len()];
-        subjects.push(Subject { peer, server, requests: &requests, rounds });
-    }
+    let requests = Rc::new(keys.get_mix());
+    let load = keys.load(Lengths::Session);
+    let subjects = peers.iter().map(|peer| {
+        let server = loaded(options, peer, &load)?;
+        Ok(Subject::new(options, peer, server, Rc::clone(&requests)))
+    });
+    let mut subjects = subjects.collect::<Result<Vec<_>>>()?;
     drop(load);
     measure(options, &mut subjects)?;
     Ok(points(options, &subjects))
+}
+
+/// Measures validating a session: `SESSION.VALIDATE` where there is one, `GETEX` elsewhere. Both
+/// check and touch; Hallpass answers with the user's name, the others with the value. The floor
+/// is asked to validate, and so answers as little as Hallpass does.
+pub(crate) fn session_mix(options: &Options, peers: &[Peer]) -> Result<Vec<Point>> {
+    let keys = Keys::new(options.keys);
+    let reads = Rc::new(keys.touching_reads());
+    let load = keys.load(Lengths::Session);
+    let create = keys.create_sessions(1);
+    let subjects = peers.iter().map(|peer| {
+        let (server, requests) = match peer.kind {
+            Kind::Floor => {
+                let ids: Vec<Vec<u8>> = (0..keys.len()).map(floor_id).collect();
+                (loaded(options, peer, &Load::default())?, Rc::new(validations(&ids)))
+            }
+            Kind::Hallpass => {
+                eprintln!("creating {} sessions in {}", keys.len(), peer.name);
+                let server = Server::start(peer, options.server_core, &options.output)?;
+                let ids = create_sessions(&server, &create.requests)?;
+                (server, Rc::new(validations(&ids)))
+            }
+            Kind::Valkey | Kind::Redis => (loaded(options, peer, &load)?, Rc::clone(&reads)),
+        };
+        Ok(Subject::new(options, peer, server, requests))
+    });
+    let mut subjects = subjects.collect::<Result<Vec<_>>>()?;
+    drop((load, create));
+    measure(options, &mut subjects)?;
+    Ok(points(options, &subjects))
+}
+
+/// As long as the ids that Hallpass makes: 256 bits in base64url.
+fn floor_id(index: usize) -> Vec<u8> {
+    format!("{index:043}").into_bytes()
+}
+
+/// A server that holds `load`.
+pub(crate) fn loaded(options: &Options, peer: &Peer, load: &Load) -> Result<Server> {
+    let server = Server::start(peer, options.server_core, &options.output)?;
+    if load.requests.len() > 0 {
+        eprintln!("loading {} keys into {}", load.requests.len(), peer.name);
+        let mut generator = Generator::connect(&server, options.connections)?;
+        generator.send_all(&load.requests, LOAD_PIPELINE)?;
+    }
+    Ok(server)
+}
+
+impl<'a> Subject<'a> {
+    fn new(options: &Options, peer: &'a Peer, server: Server, requests: Rc<Requests>) -> Self {
+        Self { peer, server, requests, rounds: vec![Vec::new(); options.pipelines.len()] }
+    }
 }
 
 fn measure(options: &Options, subjects: &mut [Subject<'_>]) -> Result<()> {
@@ -85,12 +136,8 @@ fn measure(options: &Options, subjects: &mut [Subject<'_>]) -> Result<()> {
         for (index, pipeline) in options.pipelines.iter().enumerate() {
             for subject in &mut *subjects {
                 let mut generator = Generator::connect(&subject.server, options.connections)?;
-                let measured = generator.saturate(
-                    subject.requests,
-                    *pipeline,
-                    options.window,
-                    &subject.server,
-                )?;
+                let shape = options.shape(*pipeline);
+                let measured = generator.saturate(&subject.requests, shape, &subject.server)?;
                 eprintln!(
                     "round {round} pipeline {pipeline:>2} {:<10} {:>6.2} us/request {:>9.0}/s",
                     subject.peer.name, measured.server_cpu_us, measured.throughput

@@ -8,8 +8,10 @@ use std::ops::Range;
 
 /// Bytes in a key: what a session id with a prefix has in practice.
 pub(crate) const KEY_BYTES: usize = 28;
+/// Idle limit of a session, and what a touch sets anew.
+const IDLE_SECONDS: &[u8] = b"1800";
 /// Lifetime given to each key, longer than any run.
-const LIFETIME_SECONDS: &str = "3600";
+const LIFETIME_SECONDS: &[u8] = b"3600";
 /// Requests in a random mix before it repeats: a million, so that each key is met.
 const MIX_REQUESTS: usize = 1 << 20;
 /// One write in so many requests.
@@ -90,18 +92,47 @@ impl Keys {
         &self.filler[start..start + length]
     }
 
-    /// One `SETEX` for each key; also the sum of the values' lengths.
-    pub(crate) fn load(&self, lengths: Lengths) -> (Requests, usize) {
+    /// One `SETEX` for each key.
+    pub(crate) fn load(&self, lengths: Lengths) -> Load {
         let mut random = fastrand::Rng::with_seed(1);
-        let mut requests = Requests::default();
-        let mut value_bytes = 0;
+        let mut load = Load::default();
         for name in &self.names {
             let length = lengths.draw(&mut random);
-            value_bytes += length;
+            load.value_bytes += length;
+            load.name_bytes += name.len();
             let value = self.value(&mut random, length);
-            requests.push(&[b"SETEX", name, LIFETIME_SECONDS.as_bytes(), value]);
+            load.requests.push(&[b"SETEX", name, LIFETIME_SECONDS, value]);
         }
-        (requests, value_bytes)
+        load
+    }
+
+    /// One `SESSION.CREATE` with data for each key, `each` of them for the same user. Neighbours
+    /// in time belong to different users, as they do in life.
+    pub(crate) fn create_sessions(&self, each: usize) -> Load {
+        let mut random = fastrand::Rng::with_seed(1);
+        let mut load = Load::default();
+        let users = self.len().div_ceil(each);
+        for index in 0..self.len() {
+            let user = format!("user{:012}", index % users);
+            let length = Lengths::Session.draw(&mut random);
+            load.value_bytes += length;
+            load.name_bytes += user.len();
+            let data = self.value(&mut random, length);
+            let user = user.as_bytes();
+            load.requests.push(&[b"SESSION.CREATE", user, b"IDLE", IDLE_SECONDS, b"DATA", data]);
+        }
+        load
+    }
+
+    /// Reads of random keys that also set the lifetime anew: what Redis has for validating.
+    pub(crate) fn touching_reads(&self) -> Requests {
+        let mut random = fastrand::Rng::with_seed(3);
+        let mut requests = Requests::default();
+        for _ in 0..MIX_REQUESTS {
+            let name = &self.names[random.usize(..self.names.len())];
+            requests.push(&[b"GETEX", name, b"EX", IDLE_SECONDS]);
+        }
+        requests
     }
 
     /// 95 % `GET` and 5 % `SETEX` of random keys.
@@ -113,7 +144,7 @@ impl Keys {
             if random.usize(..WRITE_EVERY) == 0 {
                 let length = Lengths::Session.draw(&mut random);
                 let value = self.value(&mut random, length);
-                requests.push(&[b"SETEX", name, LIFETIME_SECONDS.as_bytes(), value]);
+                requests.push(&[b"SETEX", name, LIFETIME_SECONDS, value]);
             } else {
                 requests.push(&[b"GET", name]);
             }
@@ -122,17 +153,41 @@ impl Keys {
     }
 }
 
+/// `SESSION.VALIDATE` of random ones of `ids`.
+pub(crate) fn validations(ids: &[Vec<u8>]) -> Requests {
+    let mut random = fastrand::Rng::with_seed(3);
+    let mut requests = Requests::default();
+    for _ in 0..MIX_REQUESTS {
+        requests.push(&[b"SESSION.VALIDATE", &ids[random.usize(..ids.len())]]);
+    }
+    requests
+}
+
+/// Requests that fill a server, and how much they store.
+#[derive(Debug, Default)]
+pub(crate) struct Load {
+    /// The requests.
+    pub(crate) requests: Requests,
+    /// Sum of the values, or of the sessions' data.
+    pub(crate) value_bytes: usize,
+    /// Sum of the keys, or of the user name given with each session.
+    pub(crate) name_bytes: usize,
+}
+
 /// How long values are.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Lengths {
     /// 400 to 600 bytes, uniform: what web frameworks store.
     Session,
+    /// 200 to 2000 bytes, each octave as likely: no allocator's size classes fit all of them.
+    Wide,
 }
 
 impl Lengths {
     fn draw(self, random: &mut fastrand::Rng) -> usize {
         match self {
             Self::Session => random.usize(400..=600),
+            Self::Wide => (200.0 * 10_f64.powf(random.f64())) as usize,
         }
     }
 }
@@ -155,10 +210,21 @@ mod tests {
     #[test]
     fn a_load_is_the_same_every_time() {
         let keys = Keys::new(100);
-        let (first, bytes) = keys.load(Lengths::Session);
-        let (second, _) = Keys::new(100).load(Lengths::Session);
-        assert_eq!(first.bytes, second.bytes);
-        assert_eq!(first.len(), 100);
-        assert!((40_000..=60_000).contains(&bytes));
+        let (first, second) = (keys.load(Lengths::Session), Keys::new(100).load(Lengths::Session));
+        assert_eq!(first.requests.bytes, second.requests.bytes);
+        assert_eq!(first.requests.len(), 100);
+        assert_eq!(first.name_bytes, 2800);
+        assert!((40_000..=60_000).contains(&first.value_bytes));
+        let wide = keys.load(Lengths::Wide);
+        assert!((20_000..=200_000).contains(&wide.value_bytes));
+    }
+
+    #[test]
+    fn sessions_are_spread_over_users() {
+        let load = Keys::new(10).create_sessions(4);
+        let text = String::from_utf8(load.requests.bytes).unwrap();
+        assert_eq!(text.matches("user000000000000\r").count(), 4);
+        assert_eq!(text.matches("user000000000002\r").count(), 3);
+        assert_eq!(load.name_bytes, 160);
     }
 }
