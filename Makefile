@@ -1,0 +1,21 @@
+# The habits of this repository, each a line or two. `make help` lists them.
+
+PORT ?= 6379
+
+.PHONY: help run test lint bench
+
+help: ## Lists these targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
+
+run: ## Builds the release and serves, memory only, on port 6379 (PORT=... for another)
+	cargo run --release --locked -p hallpass-server --bin hallpass-server -- --port $(PORT)
+
+test: ## Installs what the tests need and runs all of them: Rust, protocol, real clients
+	tests/run
+
+lint: ## Formatting, clippy, documentation, and dependencies, with warnings as errors
+	tests/lint
+
+bench: ## Measures against Redis, Valkey and the floor, in short; says where the table and plot are
+	cargo build --release --locked -p hallpass-server --bin hallpass-server
+	cargo run --release --locked -p hallpass-benches --bin compare -- --short
