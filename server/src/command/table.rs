@@ -1,0 +1,216 @@
+//! The table of all commands: lookup by name, in any case, without allocating.
+//!
+//! The rows stand in the families' files. Here they get an index (for counters), their full name
+//! (`client|setname`) and a place in an open hash table that is built once and then only read.
+
+use std::sync::LazyLock;
+
+use super::spec::CommandSpec;
+
+/// All families, in the order COMMAND lists them.
+pub static FAMILIES: &[&[CommandSpec]] = &[super::connection::COMMANDS, super::string::COMMANDS];
+
+/// Slots of the hash table: a power of two, several times the number of commands.
+const SLOTS: usize = 1024;
+
+/// A command with what the table adds to its row.
+#[derive(Debug)]
+pub struct Entry {
+    /// The row.
+    pub spec: &'static CommandSpec,
+    /// `get`, or `client|setname` for a subcommand.
+    pub full_name: Box<str>,
+    /// Its place among all commands and subcommands, containers included.
+    pub index: usize,
+    /// Its subcommands.
+    pub subcommands: Box<[Entry]>,
+}
+
+/// What a request's first words name.
+#[derive(Clone, Copy, Debug)]
+pub enum Found {
+    /// This command or subcommand.
+    Command(&'static Entry),
+    /// This container, which has no subcommand of that name.
+    UnknownSubcommand(&'static Entry),
+    /// Nothing.
+    Unknown,
+}
+
+/// All commands.
+#[derive(Debug)]
+pub struct Table {
+    entries: Box<[Entry]>,
+    /// Positions in `entries`, plus one; 0 is free.
+    slots: Box<[u16; SLOTS]>,
+    count: usize,
+}
+
+static TABLE: LazyLock<Table> = LazyLock::new(Table::build);
+
+/// The table. Keep the reference: each call passes a once-only check.
+pub fn table() -> &'static Table {
+    &TABLE
+}
+
+impl Table {
+    fn build() -> Self {
+        let mut count = 0;
+        let mut next_index = || {
+            count += 1;
+            count - 1
+        };
+        let rows = FAMILIES.iter().flat_map(|family| family.iter());
+        let entries: Box<[Entry]> = rows
+            .map(|spec| {
+                let index = next_index();
+                let subcommands = spec
+                    .subcommands
+                    .iter()
+                    .map(|sub| Entry {
+                        spec: sub,
+                        full_name: format!("{}|{}", spec.name, sub.name).into(),
+                        index: next_index(),
+                        subcommands: Box::new([]),
+                    })
+                    .collect();
+                Entry { spec, full_name: spec.name.into(), index, subcommands }
+            })
+            .collect();
+        let mut slots = Box::new([0; SLOTS]);
+        assert!(entries.len() < SLOTS / 2, "the hash table must stay sparse");
+        for (position, entry) in (1..).zip(&entries) {
+            let mut slot = slot_of(entry.spec.name.as_bytes());
+            while slots[slot] != 0 {
+                slot = (slot + 1) % SLOTS;
+            }
+            slots[slot] = position;
+        }
+        Self { entries, slots, count }
+    }
+
+    /// How many commands and subcommands there are: the range of [`Entry::index`].
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// All commands; subcommands are in their container's entry.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The command named `word`, in any case.
+    #[inline]
+    pub fn command(&self, word: &[u8]) -> Option<&Entry> {
+        let mut slot = slot_of(word);
+        loop {
+            let position = usize::from(self.slots[slot]);
+            if position == 0 {
+                return None;
+            }
+            let entry = &self.entries[position - 1];
+            if entry.spec.name.as_bytes().eq_ignore_ascii_case(word) {
+                return Some(entry);
+            }
+            slot = (slot + 1) % SLOTS;
+        }
+    }
+
+    /// The command or subcommand that a request begins with; `second` is its second word.
+    #[inline]
+    pub fn find(&'static self, first: &[u8], second: Option<&[u8]>) -> Found {
+        let Some(entry) = self.command(first) else { return Found::Unknown };
+        if entry.subcommands.is_empty() {
+            return Found::Command(entry);
+        }
+        let Some(second) = second else { return Found::Command(entry) };
+        entry.subcommand(second).map_or(Found::UnknownSubcommand(entry), Found::Command)
+    }
+
+    /// The command or subcommand of a full name such as `client|list`, in any case.
+    pub fn by_full_name(&self, name: &[u8]) -> Option<&Entry> {
+        match name.iter().position(|byte| *byte == b'|') {
+            None => self.command(name),
+            Some(bar) => self.command(&name[..bar])?.subcommand(&name[bar + 1..]),
+        }
+    }
+}
+
+impl Entry {
+    /// The subcommand named `word`, in any case.
+    pub fn subcommand(&self, word: &[u8]) -> Option<&Entry> {
+        self.subcommands.iter().find(|sub| sub.spec.name.as_bytes().eq_ignore_ascii_case(word))
+    }
+}
+
+/// The bit that tells upper from lower case, in all bytes: with it set both hash alike.
+const LOWER: u64 = 0x2020_2020_2020_2020;
+
+/// Where to begin to look for `word`: a hash of its length, its first and its last eight bytes.
+#[inline]
+fn slot_of(word: &[u8]) -> usize {
+    let (first, last) = match *word {
+        [a, b, c, d, e, f, g, h, ..] => {
+            let last = word.last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
+            (u64::from_le_bytes([a, b, c, d, e, f, g, h]), last)
+        }
+        [a, b, c, d, ..] => {
+            let last = word.last_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk));
+            (u64::from(u32::from_le_bytes([a, b, c, d])), u64::from(last))
+        }
+        [a, b, c] => (u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]), 0),
+        [a, b] => (u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]), 0),
+        [a] => (u64::from(a), 0),
+        [] => (0, 0),
+    };
+    let mixed = (first | LOWER).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        ^ (last | LOWER).rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
+        ^ (word.len() as u64).wrapping_mul(0x1656_67b1_9e37_79f9);
+    (mixed >> 40) as usize % SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_in_any_case_and_documented() {
+        for entry in table().entries() {
+            let name = entry.spec.name;
+            assert_eq!(name, name.to_ascii_lowercase());
+            let upper = name.to_ascii_uppercase();
+            let found = table().command(upper.as_bytes()).map(|found| found.index);
+            assert_eq!(found, Some(entry.index), "{name}");
+            for documented in std::iter::once(entry).chain(&entry.subcommands) {
+                let spec = documented.spec;
+                assert!(!spec.summary.is_empty(), "{} has no summary", documented.full_name);
+                assert!(!spec.group.is_empty(), "{} has no group", documented.full_name);
+                assert!(spec.arity != 0, "{} has no arity", documented.full_name);
+                assert!(
+                    !spec.reply.is_empty() || !spec.subcommands.is_empty(),
+                    "{} has no reply",
+                    documented.full_name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn containers_find_their_subcommands() {
+        let found = |first: &[u8], second: Option<&[u8]>| match table().find(first, second) {
+            Found::Command(entry) => entry.full_name.to_string(),
+            Found::UnknownSubcommand(entry) => format!("{}|?", entry.full_name),
+            Found::Unknown => "?".to_string(),
+        };
+        assert_eq!(found(b"CLIENT", Some(b"SetName")), "client|setname");
+        assert_eq!(found(b"client", Some(b"nonsense")), "client|?");
+        assert_eq!(found(b"client", None), "client");
+        assert_eq!(found(b"gett", None), "?");
+        assert_eq!(found(b"", None), "?");
+    }
+}

@@ -1,0 +1,96 @@
+//! The configuration file: TOML with the settings' names as keys.
+
+use std::path::Path;
+
+use toml::de::{DeTable, DeValue};
+
+use super::arguments::{is_flag, unknown};
+use super::settings::Setting;
+use super::{Config, ConfigError};
+
+/// Reads a file into `config`. Errors name file and line.
+pub fn read(path: &Path, config: &mut Config) -> Result<(), ConfigError> {
+    let shown = path.display().to_string();
+    let text = std::fs::read_to_string(path)
+        .map_err(|source| ConfigError::Read { path: shown.clone(), source })?;
+    parse(&text, &shown, config)?;
+    config.file = Some(path.to_owned());
+    Ok(())
+}
+
+fn parse(text: &str, path: &str, config: &mut Config) -> Result<(), ConfigError> {
+    let wrong = |at: usize, message: String| {
+        let line = text[..at].matches('\n').count() + 1;
+        ConfigError::Value { place: format!("{path}:{line}"), message }
+    };
+    let table = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or(0, |span| span.start);
+        wrong(at, error.message().replace('\n', ", "))
+    })?;
+    for (key, value) in table.get_ref() {
+        let name: &str = key.get_ref();
+        let Some(setting) = Setting::find(name).filter(|setting| is_flag(setting)) else {
+            return Err(wrong(key.span().start, unknown(&format!("setting '{name}'"), name, "")));
+        };
+        let at = value.span().start;
+        let value = plain(value.get_ref())
+            .ok_or_else(|| wrong(at, format!("{name}: a number, yes or no, or text is needed")))?;
+        setting.set(config, &value).map_err(|message| wrong(at, format!("{name}: {message}")))?;
+    }
+    Ok(())
+}
+
+/// A value as a flag would give it; an array of texts as its words.
+fn plain(value: &DeValue<'_>) -> Option<String> {
+    Some(match value {
+        DeValue::String(text) => text.to_string(),
+        DeValue::Integer(number) => {
+            i64::from_str_radix(number.as_str(), number.radix()).ok()?.to_string()
+        }
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Array(values) => {
+            let words: Option<Vec<String>> =
+                values.iter().map(|value| plain(value.get_ref())).collect();
+            words?.join(" ")
+        }
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> Result<Config, String> {
+        let mut config = Config::default();
+        parse(text, "h.toml", &mut config).map_err(|error| error.to_string())?;
+        Ok(config)
+    }
+
+    #[test]
+    fn keys_are_the_settings_names() {
+        let config = parsed(
+            "port = 7_000\nmaxmemory = \"64mb\"\nsession-import = true\nbind = [\"::1\", \"127.0.0.1\"]\n",
+        )
+        .unwrap();
+        assert_eq!((config.port, config.maxmemory), (7000, 64 << 20));
+        assert!(config.session_import);
+        assert_eq!(config.bind, "::1 127.0.0.1");
+    }
+
+    #[test]
+    fn errors_name_the_line() {
+        for (text, expected) in [
+            (
+                "port = 1\nmaxmemry = 1\n",
+                "h.toml:2: there is no setting 'maxmemry'; did you mean maxmemory?",
+            ),
+            ("\n\nport = \"x\"", "h.toml:3: port: argument couldn't be parsed into an integer"),
+            ("port = 1.5", "h.toml:1: port: a number, yes or no, or text is needed"),
+            ("[port]\n", "h.toml:1: port: a number, yes or no, or text is needed"),
+        ] {
+            assert_eq!(parsed(text).unwrap_err(), expected);
+        }
+        assert!(parsed("port = \nbind = 1").unwrap_err().starts_with("h.toml:1: "));
+    }
+}

@@ -1,0 +1,361 @@
+//! The settings: one flat table, one row each. To add a setting, add a field to
+//! [`Config`](super::Config) and a row here; flag, file key, CONFIG and `--help` follow.
+
+use super::Config;
+use super::value::{OutputLimit, parse_boolean, parse_output_limit, parse_signed, parse_size};
+
+/// One setting.
+#[derive(Clone, Copy, Debug)]
+pub struct Setting {
+    /// The name: flag, key in the file, and what CONFIG GET shows. Redis' name where Redis has it.
+    pub name: &'static str,
+    /// What stands for the value in `--help`.
+    pub value_name: &'static str,
+    /// The default, as a user would write it.
+    pub default: &'static str,
+    /// What it does: one line.
+    pub doc: &'static str,
+    /// Whether CONFIG SET may change it.
+    pub mutable: bool,
+    /// The field and what it takes.
+    pub kind: Kind,
+}
+
+/// A reference to a field for reading, and one for writing.
+type Field<T> = (fn(&Config) -> &T, fn(&mut Config) -> &mut T);
+
+/// What a setting takes, and where it is kept.
+#[derive(Clone, Copy, Debug)]
+pub enum Kind {
+    /// A whole number within bounds.
+    Number(Field<u64>, u64, u64),
+    /// A whole number that may be negative.
+    Signed(Field<i64>, i64, i64),
+    /// A size within bounds.
+    Size(Field<u64>, u64, u64),
+    /// Yes or no.
+    Boolean(Field<bool>),
+    /// Any text.
+    Text(Field<String>),
+    /// One of these words.
+    Choice(Field<String>, &'static [&'static str]),
+    /// An output limit.
+    Output(Field<OutputLimit>),
+    /// What Redis has and Hallpass shows only, always as its default.
+    Shown,
+}
+
+/// The two accessors of a field.
+macro_rules! field {
+    ($name:ident) => {
+        (|config| &config.$name, |config| &mut config.$name)
+    };
+}
+
+impl Setting {
+    /// The row named `name`, in any case.
+    pub fn find(name: &str) -> Option<&'static Self> {
+        SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The value in `config`, as CONFIG GET shows it.
+    pub fn show(&self, config: &Config) -> String {
+        match self.kind {
+            Kind::Number((get, _), ..) | Kind::Size((get, _), ..) => get(config).to_string(),
+            Kind::Signed((get, _), ..) => get(config).to_string(),
+            Kind::Boolean((get, _)) => if *get(config) { "yes" } else { "no" }.to_owned(),
+            Kind::Text((get, _)) | Kind::Choice((get, _), _) => get(config).clone(),
+            Kind::Output((get, _)) => {
+                let limit = get(config);
+                // The other classes of Redis do not exist here, but clients parse all three.
+                format!(
+                    "normal {} {} {} slave 0 0 0 pubsub 0 0 0",
+                    limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
+                )
+            }
+            Kind::Shown => self.default.to_owned(),
+        }
+    }
+
+    /// Writes a value into `config`; the error says what is wrong with it, in Redis' words where it
+    /// has any.
+    pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
+        match self.kind {
+            Kind::Number((_, field), least, most) => {
+                let value =
+                    text.parse().map_err(|_| "argument couldn't be parsed into an integer")?;
+                *field(config) = within(value, least, most)?;
+            }
+            Kind::Signed((_, field), least, most) => {
+                let value =
+                    parse_signed(text).ok_or("argument couldn't be parsed into an integer")?;
+                *field(config) = within(value, least, most)?;
+            }
+            Kind::Size((_, field), least, most) => {
+                let value = parse_size(text).ok_or("argument must be a memory value")?;
+                *field(config) = within(value, least, most)?;
+            }
+            Kind::Boolean((_, field)) => {
+                *field(config) = parse_boolean(text).ok_or("argument must be 'yes' or 'no'")?;
+            }
+            Kind::Text((_, field)) => text.clone_into(field(config)),
+            Kind::Choice((_, field), choices) => {
+                let lower = text.to_ascii_lowercase();
+                if !choices.contains(&lower.as_str()) {
+                    return Err(format!(
+                        "argument(s) must be one of the following: {}",
+                        choices.join(", ")
+                    ));
+                }
+                *field(config) = lower;
+            }
+            Kind::Output((_, field)) => {
+                *field(config) = parse_output_limit(text)
+                    .ok_or("argument must be 'normal HARD SOFT SOFT-SECONDS'")?;
+            }
+            Kind::Shown if text == self.default => {}
+            Kind::Shown => return Err("it cannot be changed in this server".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+fn within<T: PartialOrd + std::fmt::Display>(value: T, least: T, most: T) -> Result<T, String> {
+    if value < least || value > most {
+        return Err(format!("argument must be between {least} and {most} inclusive"));
+    }
+    Ok(value)
+}
+
+const GIGABYTE: u64 = 1 << 30;
+
+/// All settings, as `--help` lists them.
+pub static SETTINGS: &[Setting] = &[
+    Setting {
+        name: "port",
+        value_name: "PORT",
+        default: "6379",
+        doc: "TCP port to listen on; 0 takes any free one",
+        mutable: false,
+        kind: Kind::Number(field!(port), 0, 65_535),
+    },
+    Setting {
+        name: "bind",
+        value_name: "ADDRESS",
+        default: "127.0.0.1",
+        doc: "addresses to listen on, separated by spaces; * for all",
+        mutable: false,
+        kind: Kind::Text(field!(bind)),
+    },
+    Setting {
+        name: "threads",
+        value_name: "N",
+        default: "0",
+        doc: "connection threads; 0 for one a core",
+        mutable: false,
+        kind: Kind::Number(field!(threads), 0, 1024),
+    },
+    Setting {
+        name: "requirepass",
+        value_name: "PASSWORD",
+        default: "",
+        doc: "password clients have to give with AUTH; empty for none",
+        mutable: true,
+        kind: Kind::Text(field!(requirepass)),
+    },
+    Setting {
+        name: "maxclients",
+        value_name: "N",
+        default: "10000",
+        doc: "most clients at a time",
+        mutable: true,
+        kind: Kind::Number(field!(maxclients), 1, 1_000_000),
+    },
+    Setting {
+        name: "timeout",
+        value_name: "SECONDS",
+        default: "0",
+        doc: "close a client that was idle for so long; 0 for never",
+        mutable: true,
+        kind: Kind::Number(field!(timeout), 0, 2_147_483_647),
+    },
+    Setting {
+        name: "tcp-keepalive",
+        value_name: "SECONDS",
+        default: "300",
+        doc: "time between TCP keep-alive probes; 0 for none",
+        mutable: true,
+        kind: Kind::Number(field!(tcp_keepalive), 0, 32_767),
+    },
+    Setting {
+        name: "tcp-backlog",
+        value_name: "N",
+        default: "511",
+        doc: "length of the queue of connections that wait to be accepted",
+        mutable: false,
+        kind: Kind::Number(field!(tcp_backlog), 1, 65_535),
+    },
+    Setting {
+        name: "maxmemory",
+        value_name: "BYTES",
+        default: "0",
+        doc: "memory for data, as in 100mb; 0 for no limit",
+        mutable: true,
+        kind: Kind::Size(field!(maxmemory), 0, u64::MAX),
+    },
+    Setting {
+        name: "maxmemory-policy",
+        value_name: "POLICY",
+        default: "noeviction",
+        doc: "at the limit: noeviction refuses writes, volatile-ttl ends what would end soonest",
+        mutable: true,
+        kind: Kind::Choice(field!(maxmemory_policy), &["noeviction", "volatile-ttl"]),
+    },
+    Setting {
+        name: "proto-max-bulk-len",
+        value_name: "BYTES",
+        default: "512mb",
+        doc: "longest argument of a request, and longest string",
+        mutable: true,
+        kind: Kind::Size(field!(proto_max_bulk_len), 1 << 20, GIGABYTE),
+    },
+    Setting {
+        name: "client-query-buffer-limit",
+        value_name: "BYTES",
+        default: "1gb",
+        doc: "most bytes of requests a connection may have waiting",
+        mutable: true,
+        kind: Kind::Size(field!(client_query_buffer_limit), 1 << 20, 3 * GIGABYTE),
+    },
+    Setting {
+        name: "client-output-buffer-limit",
+        value_name: "LIMITS",
+        default: "normal 0 0 0",
+        doc: "close a client with more unsent replies: normal HARD SOFT SOFT-SECONDS; 0 for no limit",
+        mutable: true,
+        kind: Kind::Output(field!(client_output_buffer_limit)),
+    },
+    Setting {
+        name: "key-bytes-max",
+        value_name: "BYTES",
+        default: "65535",
+        doc: "longest key",
+        mutable: false,
+        kind: Kind::Size(field!(key_bytes_max), 1, 65_535),
+    },
+    Setting {
+        name: "user-bytes-max",
+        value_name: "BYTES",
+        default: "1024",
+        doc: "longest user name of a session",
+        mutable: false,
+        kind: Kind::Size(field!(user_bytes_max), 1, 65_535),
+    },
+    Setting {
+        name: "session-bytes-max",
+        value_name: "BYTES",
+        default: "1mb",
+        doc: "most data a session may hold",
+        mutable: false,
+        kind: Kind::Size(field!(session_bytes_max), 1, (16 << 20) - 1),
+    },
+    Setting {
+        name: "meta-bytes-max",
+        value_name: "BYTES",
+        default: "4kb",
+        doc: "most metadata a session may hold",
+        mutable: false,
+        kind: Kind::Size(field!(meta_bytes_max), 1, 65_535),
+    },
+    Setting {
+        name: "session-import",
+        value_name: "yes|no",
+        default: "no",
+        doc: "let SESSION.CREATE take ids made elsewhere",
+        mutable: true,
+        kind: Kind::Boolean(field!(session_import)),
+    },
+    Setting {
+        name: "shards",
+        value_name: "N",
+        default: "0",
+        doc: "shards of the store, a power of two; 0 to choose by the number of threads",
+        mutable: false,
+        kind: Kind::Number(field!(shards), 0, 256),
+    },
+    Setting {
+        name: "slowlog-log-slower-than",
+        value_name: "MICROSECONDS",
+        default: "10000",
+        doc: "put slower commands into the slow log; negative for none",
+        mutable: true,
+        kind: Kind::Signed(field!(slowlog_log_slower_than), -1, i64::MAX),
+    },
+    Setting {
+        name: "slowlog-max-len",
+        value_name: "N",
+        default: "128",
+        doc: "most entries of the slow log",
+        mutable: true,
+        kind: Kind::Number(field!(slowlog_max_len), 0, 1_000_000),
+    },
+    Setting {
+        name: "shutdown-timeout",
+        value_name: "SECONDS",
+        default: "10",
+        doc: "how long a stop waits for clients to take their replies",
+        mutable: true,
+        kind: Kind::Number(field!(shutdown_timeout), 0, 86_400),
+    },
+    shown("databases", "16", "numbered databases"),
+    shown("save", "", "Redis' dump points: there are none"),
+    shown("appendonly", "no", "Redis' append-only file: there is none"),
+    shown("cluster-enabled", "no", "Redis Cluster: not this"),
+    shown("hash-max-listpack-entries", "128", "fields up to which a hash is packed"),
+    shown("hash-max-listpack-value", "64", "longest field or value of a packed hash"),
+    shown("set-max-intset-entries", "512", "members up to which a set of integers is packed"),
+    shown("set-max-listpack-entries", "128", "members up to which a set is packed"),
+    shown("set-max-listpack-value", "64", "longest member of a packed set"),
+    shown("zset-max-listpack-entries", "128", "members up to which a sorted set is packed"),
+    shown("zset-max-listpack-value", "64", "longest member of a packed sorted set"),
+    shown("list-max-listpack-size", "-2", "size up to which a list is packed"),
+];
+
+/// A row for what CONFIG GET shows and nothing changes.
+const fn shown(name: &'static str, default: &'static str, doc: &'static str) -> Setting {
+    Setting { name, value_name: "", default, doc, mutable: false, kind: Kind::Shown }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_accepted_and_shown() {
+        let config = Config::default();
+        for setting in SETTINGS {
+            let mut copy = config.clone();
+            setting.set(&mut copy, &setting.show(&config)).unwrap();
+            assert_eq!(copy, config, "{}", setting.name);
+            assert!(!setting.doc.is_empty() && !setting.doc.ends_with('.'), "{}", setting.name);
+        }
+        assert_eq!(config.port, 6379);
+        assert_eq!(config.proto_max_bulk_len, 512 << 20);
+    }
+
+    #[test]
+    fn bad_values_are_refused_with_a_reason() {
+        let mut config = Config::default();
+        let set = |config: &mut Config, name: &str, text: &str| {
+            Setting::find(name).unwrap().set(config, text).unwrap_err()
+        };
+        assert_eq!(
+            set(&mut config, "port", "65536"),
+            "argument must be between 0 and 65535 inclusive"
+        );
+        assert_eq!(set(&mut config, "MAXMEMORY", "1x"), "argument must be a memory value");
+        assert_eq!(set(&mut config, "session-import", "maybe"), "argument must be 'yes' or 'no'");
+        assert!(set(&mut config, "maxmemory-policy", "allkeys-lru").contains("volatile-ttl"));
+        assert_eq!(config, Config::default());
+    }
+}

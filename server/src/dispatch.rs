@@ -1,0 +1,292 @@
+//! Dispatch: where a request meets its command, and the only place where ops are applied.
+//!
+//! A request goes through here in two steps, so that a pipeline can wait for memory once instead of
+//! request by request: [`prepare`] looks the command up and hashes what it is about (the caller then
+//! prefetches), and [`Turn::execute`] checks and runs it. A command that fails has no other output
+//! than its error. Nothing here allocates on the way of a command that succeeds.
+
+use hallpass_engine::{Key, Op, Outcome, Words};
+
+use crate::client::{Client, ReplyMode};
+use crate::clock::Ticks;
+use crate::command::context::{LocalContext, LowerContext, ReadContext};
+use crate::command::error::CommandError;
+use crate::command::request::{Request, Subject};
+use crate::command::spec::{self, Flags, Run};
+use crate::command::table::{Entry, Found};
+use crate::config::Config;
+use crate::metrics::ThreadCounters;
+use crate::resp::reply::Reply;
+use crate::session_id::{self, Secret};
+use crate::slow_log::{self, SlowEntry};
+use crate::state::ServerState;
+
+/// The most bytes of unknown commands and their arguments that are repeated in an error.
+const ECHO_BYTES_MAX: usize = 128;
+
+/// What is known of a request before it runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Prepared {
+    found: Found,
+    subject: Subject,
+}
+
+impl Prepared {
+    /// The hash to prefetch, if the command is about something stored.
+    #[inline]
+    pub fn hash(&self) -> Option<u64> {
+        match &self.subject {
+            Subject::Unknown => None,
+            Subject::Key { hash, .. } => Some(*hash),
+            Subject::Session(hash) => Some(hash.hash()),
+        }
+    }
+}
+
+/// Looks a request's command up and hashes its first key or session id.
+#[inline]
+pub fn prepare(server: &ServerState, db: u8, words: Words<'_>) -> Prepared {
+    let second = (words.len() > 1).then(|| words.at(1));
+    let found = server.table.find(words.at(0), second);
+    let mut subject = Subject::Unknown;
+    if let (Found::Command(entry), Some(second)) = (found, second) {
+        let first_key = usize::from(entry.spec.keys.first.unsigned_abs());
+        if entry.spec.subject == spec::Subject::Session {
+            subject = Subject::Session(session_id::hash(second));
+        } else if first_key > 0 && first_key < words.len() {
+            let key = Key::new(server.engine.seed(), db, words.at(first_key));
+            subject = Subject::Key { index: first_key as u16, db, hash: key.hash() };
+        }
+    }
+    Prepared { found, subject }
+}
+
+/// What a request needs to run: one for each batch of a connection.
+pub struct Turn<'a> {
+    /// The server.
+    pub server: &'a ServerState,
+    /// This thread's counters.
+    pub counters: &'a ThreadCounters,
+    /// The connection.
+    pub client: &'a mut Client,
+    /// The settings as of the batch's beginning.
+    pub config: &'a Config,
+    /// The time of the batch.
+    pub now: hallpass_engine::Stamp,
+    /// When the previous command ended: one reading of the cycle counter serves two commands.
+    pub ticks: Ticks,
+}
+
+impl Turn<'_> {
+    /// Runs one request and appends its reply to `output`.
+    #[inline]
+    pub fn execute(&mut self, words: Words<'_>, prepared: Prepared, output: &mut Vec<u8>) {
+        let before = output.len();
+        let muted = self.client.reply_mode != ReplyMode::On;
+        if self.client.reply_mode == ReplyMode::SkipNext {
+            self.client.reply_mode = ReplyMode::SkipThis;
+        }
+        match prepared.found {
+            Found::Command(entry) => {
+                let request = Request::new(
+                    words,
+                    self.server.engine.seed(),
+                    self.client.db,
+                    prepared.subject,
+                );
+                self.command(entry, &request, output);
+            }
+            Found::UnknownSubcommand(entry) => {
+                let name = String::from_utf8_lossy(shortened(words.at(1))).into();
+                let error = CommandError::UnknownSubcommand(name);
+                self.refuse(&error, &entry.full_name, output);
+            }
+            Found::Unknown => self.refuse(&unknown_command(words), "", output),
+        }
+        if muted || self.client.reply_mode != ReplyMode::On {
+            self.mute(before, output);
+        }
+    }
+
+    /// Takes a reply back that the client does not want.
+    #[cold]
+    fn mute(&mut self, before: usize, output: &mut Vec<u8>) {
+        match self.client.reply_mode {
+            ReplyMode::On => {}
+            ReplyMode::Off | ReplyMode::SkipNext => output.truncate(before),
+            ReplyMode::SkipThis => {
+                output.truncate(before);
+                self.client.reply_mode = ReplyMode::On;
+            }
+        }
+    }
+
+    #[inline]
+    fn command(&mut self, entry: &'static Entry, request: &Request<'_>, output: &mut Vec<u8>) {
+        let spec = entry.spec;
+        let counters = &self.counters.commands[entry.index];
+        let admitted = if !spec.accepts(request.len()) {
+            Err(CommandError::WrongArity)
+        } else if !self.client.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+            Err(CommandError::NoAuth)
+        } else if spec.keys.first > 0 {
+            self.keys_fit(entry, request)
+        } else {
+            Ok(())
+        };
+        if let Err(error) = admitted {
+            counters.rejected.add(1);
+            self.refuse(&error, &entry.full_name, output);
+            return;
+        }
+        self.client.last_command = Some(entry);
+        let before = output.len();
+        let result = self.run(entry, request, output);
+        let ended = self.server.clock.ticks();
+        let nanos = self.server.clock.nanos(self.ticks, ended);
+        self.ticks = ended;
+        counters.calls.add(1);
+        counters.nanos.add(nanos);
+        if let Err(error) = result {
+            output.truncate(before);
+            counters.failed.add(1);
+            self.refuse(&error, &entry.full_name, output);
+        }
+        let slower_than = self.config.slowlog_log_slower_than;
+        if slower_than >= 0 && nanos / 1000 >= slower_than as u64 {
+            self.log_slow(entry, request, nanos / 1000);
+        }
+    }
+
+    #[inline]
+    fn run(
+        &mut self,
+        entry: &'static Entry,
+        request: &Request<'_>,
+        output: &mut Vec<u8>,
+    ) -> Result<(), CommandError> {
+        let server = self.server;
+        match entry.spec.run {
+            Run::Read(run) => {
+                let reply = Reply::new(output, self.client.protocol);
+                let mut context = ReadContext {
+                    engine: &server.engine,
+                    now: self.now,
+                    reply,
+                    counters: self.counters,
+                };
+                run(&mut context, request)
+            }
+            Run::Write { lower, render } => {
+                let outcome = self.apply(&lower(&self.lowering(), request)?)?;
+                render(&outcome, request, &mut Reply::new(output, self.client.protocol));
+                Ok(())
+            }
+            Run::Mint { lower, render } => {
+                let secret = Secret::draw();
+                let outcome = self.apply(&lower(&self.lowering(), request, &secret)?)?;
+                render(&outcome, request, &secret, &mut Reply::new(output, self.client.protocol));
+                Ok(())
+            }
+            Run::Local(run) => {
+                // A local command may change the client's protocol (HELLO) and answer in the new one.
+                let reply = Reply::new(output, self.client.protocol);
+                let mut context =
+                    LocalContext { server, client: &mut *self.client, now: self.now, reply };
+                run(&mut context, request)
+            }
+            // Looked up without a subcommand: Redis says that words are missing.
+            Run::Container => Err(CommandError::WrongArity),
+        }
+    }
+
+    fn lowering(&self) -> LowerContext<'_> {
+        LowerContext {
+            now: self.now,
+            sizes: &self.server.sizes,
+            session_import: self.config.session_import,
+        }
+    }
+
+    /// The seam: a memory-only server applies the op at once.
+    #[inline]
+    fn apply(&self, op: &Op<'_>) -> Result<Outcome, CommandError> {
+        match self.server.engine.apply(op, self.now) {
+            Outcome::Refused(refusal) => Err(refusal.into()),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Refuses keys the store could not hold. A read of one would find nothing, so it is refused as
+    /// well: the caller learns of its mistake at once.
+    #[inline]
+    fn keys_fit(&self, entry: &Entry, request: &Request<'_>) -> Result<(), CommandError> {
+        let longest = self.server.sizes.key_bytes_max;
+        let keys = entry.spec.keys;
+        let first = keys.first.unsigned_abs() as usize;
+        let last = match keys.last {
+            last if last < 0 => request.len().saturating_sub(last.unsigned_abs() as usize),
+            last => last as usize,
+        };
+        let step = (keys.step.max(1)) as usize;
+        let mut index = first;
+        while index <= last && index < request.len() {
+            if request.word(index).len() > longest {
+                return Err(CommandError::TooLong("key-bytes-max"));
+            }
+            index += step;
+        }
+        Ok(())
+    }
+
+    /// Writes an error and counts it.
+    #[cold]
+    fn refuse(&self, error: &CommandError, command: &str, output: &mut Vec<u8>) {
+        let mut text = Vec::new();
+        error.write_text(command, &mut text);
+        self.counters.errors.add(1);
+        self.server.metrics.count_error(&text);
+        Reply::new(output, self.client.protocol).error(&text);
+    }
+
+    #[cold]
+    fn log_slow(&self, entry: &Entry, request: &Request<'_>, micros: u64) {
+        if entry.spec.flags.has(Flags::SKIP_SLOWLOG) {
+            return;
+        }
+        let shared = &self.client.shared;
+        let slow = SlowEntry {
+            id: 0,
+            at_seconds: self.now.millis() / 1000,
+            micros,
+            words: slow_log::shorten(entry, request),
+            address: shared.address.clone(),
+            name: shared.names.lock().name.clone(),
+        };
+        self.server.slow_log.add(slow, self.config.slowlog_max_len as usize);
+    }
+}
+
+/// Redis' text for a command that does not exist, with the beginning of its arguments.
+#[cold]
+fn unknown_command(words: Words<'_>) -> CommandError {
+    let mut text = b"ERR unknown command '".to_vec();
+    text.extend_from_slice(shortened(words.at(0)));
+    text.extend_from_slice(b"', with args beginning with: ");
+    let mut arguments: Vec<u8> = Vec::new();
+    for word in words.skip(1).iter() {
+        if arguments.len() >= ECHO_BYTES_MAX {
+            break;
+        }
+        let room = ECHO_BYTES_MAX - arguments.len();
+        arguments.push(b'\'');
+        arguments.extend_from_slice(&word[..word.len().min(room)]);
+        arguments.extend_from_slice(b"' ");
+    }
+    text.extend_from_slice(&arguments);
+    CommandError::Raw(text)
+}
+
+fn shortened(word: &[u8]) -> &[u8] {
+    &word[..word.len().min(ECHO_BYTES_MAX)]
+}

@@ -1,0 +1,20 @@
+//! The Hallpass server: the engine behind the Redis protocol.
+//!
+//! A request flows `socket -> net -> resp -> dispatch -> command -> engine` and its reply back the
+//! same way, on one thread. Read [`dispatch`] first: it is where the protocol's side and the engine's
+//! side meet, and nothing else may connect them. Absent here: persistence and replication, which
+//! will sit between `dispatch` and the engine.
+
+pub mod client;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod dispatch;
+pub mod metrics;
+pub mod pause;
+pub mod random;
+pub mod resp;
+pub mod session_id;
+pub mod shutdown;
+pub mod slow_log;
+pub mod state;

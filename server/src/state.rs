@@ -1,0 +1,147 @@
+//! What all threads of one server share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+
+use hallpass_engine::{Engine, HashSeed, SizeLimits, Stamp};
+use parking_lot::RwLock;
+
+use crate::client::Clients;
+use crate::clock::Clock;
+use crate::command::table::{Table, table};
+use crate::config::Config;
+use crate::metrics::Metrics;
+use crate::pause::Pause;
+use crate::slow_log::SlowLog;
+
+/// The shared state of a running server.
+pub struct ServerState {
+    /// The store.
+    pub engine: Engine,
+    /// All commands.
+    pub table: &'static Table,
+    /// The settings.
+    pub settings: Settings,
+    /// The clocks.
+    pub clock: Clock,
+    /// Who is connected.
+    pub clients: Clients,
+    /// The counters.
+    pub metrics: Metrics,
+    /// SLOWLOG.
+    pub slow_log: SlowLog,
+    /// CLIENT PAUSE.
+    pub pause: Pause,
+    /// When the server started.
+    pub started: Stamp,
+    /// 40 random hexadecimal digits, new with each start.
+    pub run_id: Box<str>,
+    /// Limits on sizes: as configured at the start.
+    pub sizes: SizeLimits,
+    /// The port in use, once there is one.
+    pub port: AtomicU16,
+    /// Whether the store has outgrown the processor's caches, so that prefetching pays.
+    pub prefetch: AtomicBool,
+    /// The largest amount of memory the store has held.
+    pub memory_peak: AtomicU64,
+    /// Set when the server is to stop: by SHUTDOWN, a signal, or the embedding program.
+    pub shutdown: crate::shutdown::Shutdown,
+}
+
+/// The settings in effect, replaced as a whole by CONFIG SET.
+#[derive(Debug)]
+pub struct Settings {
+    current: RwLock<Arc<Config>>,
+    generation: AtomicU64,
+}
+
+/// A connection's copy of the settings, refreshed when they have changed.
+#[derive(Debug)]
+pub struct SettingsView {
+    config: Arc<Config>,
+    generation: u64,
+}
+
+impl Settings {
+    fn new(config: Config) -> Self {
+        Self { current: RwLock::new(Arc::new(config)), generation: AtomicU64::new(0) }
+    }
+
+    /// The settings as they are now.
+    pub fn current(&self) -> Arc<Config> {
+        Arc::clone(&self.current.read())
+    }
+
+    /// Changes the settings in one step; nothing changes when `change` fails.
+    pub fn change<E>(&self, change: impl FnOnce(&mut Config) -> Result<(), E>) -> Result<(), E> {
+        let mut current = self.current.write();
+        let mut config = Config::clone(&current);
+        change(&mut config)?;
+        *current = Arc::new(config);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+
+    /// A copy for a connection.
+    pub fn view(&self) -> SettingsView {
+        // The generation first: a change in between makes the copy look old, never new.
+        let generation = self.generation.load(Ordering::Acquire);
+        SettingsView { config: self.current(), generation }
+    }
+}
+
+impl SettingsView {
+    /// The settings, read anew when `settings` has changed: one load of a shared line otherwise.
+    #[inline]
+    pub fn refresh(&mut self, settings: &Settings) -> &Config {
+        if self.generation != settings.generation.load(Ordering::Acquire) {
+            *self = settings.view();
+        }
+        &self.config
+    }
+
+    /// The settings as of the last refresh.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl ServerState {
+    /// The state of a server with an empty store.
+    pub fn new(config: Config) -> Self {
+        let clock = Clock::new();
+        let started = clock.now();
+        let table = table();
+        let sizes = config.sizes();
+        let engine = Engine::new(&hallpass_engine::Config {
+            seed: HashSeed::new(crate::random::from_system(), crate::random::from_system()),
+            shards: config.shard_count(),
+            sizes,
+        });
+        engine.set_memory_limit(config.maxmemory, config.eviction());
+        Self {
+            engine,
+            table,
+            settings: Settings::new(config),
+            clock,
+            clients: Clients::default(),
+            metrics: Metrics::new(table.len()),
+            slow_log: SlowLog::default(),
+            pause: Pause::default(),
+            started,
+            run_id: draw_run_id(),
+            sizes,
+            port: AtomicU16::new(0),
+            prefetch: AtomicBool::new(false),
+            memory_peak: AtomicU64::new(0),
+            shutdown: crate::shutdown::Shutdown::default(),
+        }
+    }
+}
+
+/// 40 random hexadecimal digits.
+fn draw_run_id() -> Box<str> {
+    let words = [crate::random::from_system(), crate::random::from_system()];
+    let tail = crate::random::from_system() as u32;
+    format!("{:016x}{:016x}{tail:08x}", words[0], words[1]).into()
+}
