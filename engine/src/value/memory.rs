@@ -39,3 +39,48 @@ pub(super) fn scan_step(length: usize, cursor: u64, count: usize) -> Range<usize
     };
     end.saturating_sub(count.max(1))..end
 }
+
+/// The indexes from `start` to `stop`, both included, as LRANGE and ZRANGE read them: negative ones
+/// count from the end, and what lies outside is cut off.
+pub(super) fn index_range(start: i64, stop: i64, length: usize) -> Range<usize> {
+    let from_end = |index: i64| if index < 0 { index.saturating_add(length as i64) } else { index };
+    let start = usize::try_from(from_end(start)).unwrap_or(0);
+    let end = match usize::try_from(from_end(stop)) {
+        Ok(stop) => stop.saturating_add(1).min(length),
+        Err(_) => 0,
+    };
+    if start < end { start..end } else { 0..0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn index_ranges_are_cut_as_redis_cuts_them() {
+        for (start, stop, expected) in [
+            (0, -1, 0..5),
+            (-2, -1, 3..5),
+            (-100, 1, 0..2),
+            (1, 100, 1..5),
+            (3, 1, 0..0),
+            (5, 9, 0..0),
+            (0, -6, 0..0),
+            (i64::MIN, i64::MAX, 0..5),
+            (i64::MAX, i64::MIN, 0..0),
+        ] {
+            assert_eq!(index_range(start, stop, 5), expected, "{start} {stop}");
+        }
+        assert_eq!(index_range(0, -1, 0), 0..0);
+    }
+
+    #[test]
+    fn scan_steps_walk_down_to_zero() {
+        assert_eq!(scan_step(25, 0, 10), 15..25);
+        assert_eq!(scan_step(25, 15, 10), 5..15);
+        assert_eq!(scan_step(25, 5, 10), 0..5);
+        assert_eq!(scan_step(3, 15, 10), 0..3);
+        assert_eq!(scan_step(25, u64::MAX, 0), 24..25);
+        assert_eq!(scan_step(0, 7, 10), 0..0);
+    }
+}

@@ -7,18 +7,23 @@
 
 mod collection;
 mod hash;
+mod list;
 mod memory;
 pub mod number;
 mod packed;
 mod random;
 mod seed;
+mod set;
 pub mod sorted;
 mod wire;
 
-pub use collection::Collection;
+pub use collection::{Collection, Kind};
 pub use hash::{Fields, HashValue};
+pub use list::{ListValue, PositionQuery};
 pub use number::{IncrementError, LongDouble};
 pub use seed::ValueSeed;
+pub use set::{Member, Members, SetValue};
+pub use sorted::SortedValue;
 pub use wire::DecodeError;
 
 /// Most entries of a listpack, for hashes, sets and sorted sets: the default of Redis'
