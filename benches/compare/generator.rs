@@ -234,19 +234,13 @@ impl Generator {
 
     /// Waits for sockets, takes what they bring, and sends what they have room for.
     fn turn(&mut self, feed: &mut Feed<'_>, counts: &mut Counts) -> Result<()> {
-        self.events.clear();
-        epoll::wait(&self.poll, spare_capacity(&mut self.events), Some(&SILENCE_MAX))
-            .context("epoll_wait")?;
-        if self.events.is_empty() {
+        if self.wait(SILENCE_MAX)? == 0 {
             return Err(Error::Stalled("stopped answering"));
         }
         for event in &self.events {
             let index = event.data.u64() as usize;
             let connection = &mut self.connections[index];
-            let flags = event.flags;
-            if flags.contains(epoll::EventFlags::OUT) {
-                connection.flush(feed.requests, &self.poll, index)?;
-            }
+            connection.make_room(*event, feed.requests, &self.poll)?;
             let input = &mut self.input[..feed.sending.read_bytes()];
             if connection.receive(input, counts)? > 0 {
                 connection.send_next(feed, &self.poll, index)?;
@@ -254,9 +248,67 @@ impl Generator {
         }
         Ok(())
     }
+
+    /// Waits no longer than `longest`, takes what sockets bring, and calls `answered` with each
+    /// connection that has had all its replies.
+    pub(crate) fn poll(
+        &mut self,
+        requests: &Requests,
+        longest: Timespec,
+        counts: &mut Counts,
+        mut answered: impl FnMut(usize),
+    ) -> Result<()> {
+        self.wait(longest)?;
+        for event in &self.events {
+            let index = event.data.u64() as usize;
+            let connection = &mut self.connections[index];
+            connection.make_room(*event, requests, &self.poll)?;
+            if connection.receive(&mut self.input, counts)? > 0 && connection.waiting == 0 {
+                answered(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends some of `requests` on one connection.
+    pub(crate) fn send(
+        &mut self,
+        connection: usize,
+        requests: &Requests,
+        batch: Range<usize>,
+    ) -> Result<()> {
+        self.connections[connection].send(requests, batch, &self.poll, connection)
+    }
+
+    /// How many connections there are.
+    pub(crate) fn len(&self) -> usize {
+        self.connections.len()
+    }
+
+    fn wait(&mut self, longest: Timespec) -> Result<usize> {
+        self.events.clear();
+        match epoll::wait(&self.poll, spare_capacity(&mut self.events), Some(&longest)) {
+            Ok(count) => Ok(count),
+            Err(error) => Err(error).context("epoll_wait"),
+        }
+    }
 }
 
 impl Connection {
+    /// Sends what did not fit before, if the socket says that there is room.
+    fn make_room(
+        &mut self,
+        event: epoll::Event,
+        requests: &Requests,
+        poll: &OwnedFd,
+    ) -> Result<()> {
+        let flags = event.flags;
+        if flags.contains(epoll::EventFlags::OUT) {
+            return self.flush(requests, poll, event.data.u64() as usize);
+        }
+        Ok(())
+    }
+
     /// Reads once; says how many replies were completed.
     fn receive(&mut self, input: &mut [u8], counts: &mut Counts) -> Result<usize> {
         let length = match self.stream.read(input) {

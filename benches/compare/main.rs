@@ -2,17 +2,19 @@
 //!
 //! The way through: `options` says what to do, `peer` finds the programs, `server` runs them,
 //! `workload` encodes the requests, `generator` sends them and `reply` counts the answers;
-//! `throughput` makes measurements of it and `table` prints them. `floor` is the limit: a
-//! server that stores nothing, run by this same program.
+//! `throughput`, `latency` and `memory` make measurements of it; `table`, `plot` and `report` show
+//! them. `floor` is the limit: a server that stores nothing, run by this same program.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod error;
 mod floor;
 mod generator;
+mod latency;
 mod memory;
 mod options;
 mod peer;
+mod plot;
 mod reply;
 mod report;
 mod server;
@@ -26,8 +28,11 @@ use std::process::ExitCode;
 
 use error::{Context, Error, Result};
 use options::{Command, Mode, Options};
+use peer::Peer;
 use report::Report;
 use rustix::thread::{CpuSet, sched_setaffinity};
+use table::Table;
+use throughput::Question;
 
 fn main() -> ExitCode {
     match run() {
@@ -69,24 +74,46 @@ fn compare(options: &Options) -> Result<()> {
     core.set(options.generator_core);
     sched_setaffinity(None, &core)
         .context(format!("running the generator on core {}", options.generator_core))?;
-    let mut report = Report { servers: peers.clone(), ..Report::default() };
+    let mut report = Report::new(options, &peers);
+    println!("{}", report.setting());
+    let mut failure = None;
     for mode in &options.modes {
-        let table = match mode {
-            Mode::Get => {
-                report.get = throughput::get_mix(options, &peers)?;
-                table::throughput("95 % GET, 5 % SETEX", &report.get)
+        match measure(options, &peers, *mode, &mut report) {
+            Ok(table) => {
+                print!("{}", table.text());
+                report.markdown.push_str(&table.markdown());
             }
-            Mode::Session => {
-                report.session = throughput::session_mix(options, &peers)?;
-                table::throughput("SESSION.VALIDATE or GETEX", &report.session)
+            Err(error) => {
+                eprintln!("{error}; going on with the next measurement");
+                failure = Some(error);
             }
-            Mode::Memory => {
-                report.memory = memory::measure(options, &peers)?;
-                table::memory(&report.memory)
-            }
-        };
-        print!("{}", table.text());
-        report.markdown.push_str(&table.markdown());
+        }
     }
-    report.write(&options.output)
+    report.write(&options.output)?;
+    failure.map_or(Ok(()), Err)
+}
+
+fn measure(options: &Options, peers: &[Peer], mode: Mode, report: &mut Report) -> Result<Table> {
+    Ok(match mode {
+        Mode::Get => {
+            report.get = throughput::get_mix(options, peers)?;
+            table::throughput("95 % GET, 5 % SETEX", &report.get)
+        }
+        Mode::Session => {
+            report.session = throughput::session_mix(options, peers, Question::User)?;
+            table::throughput("SESSION.VALIDATE, or GETEX", &report.session)
+        }
+        Mode::SessionGet => {
+            report.session_get = throughput::session_mix(options, peers, Question::Session)?;
+            table::throughput("SESSION.GET, or GETEX", &report.session_get)
+        }
+        Mode::Latency => {
+            report.latency = latency::measure(options, peers)?;
+            table::latency(&report.latency)
+        }
+        Mode::Memory => {
+            report.memory = memory::measure(options, peers);
+            table::memory(&report.memory)
+        }
+    })
 }

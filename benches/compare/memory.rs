@@ -13,6 +13,7 @@ use crate::generator::Generator;
 use crate::options::Options;
 use crate::peer::{Kind, Peer};
 use crate::server::Server;
+use crate::throughput::successes;
 use crate::workload::{Keys, Lengths, Load};
 
 /// Few connections, whose buffers do not count for much.
@@ -57,27 +58,29 @@ impl Footprint {
 }
 
 /// Fills every server that stores anything, with each kind of load it knows.
-pub(crate) fn measure(options: &Options, peers: &[Peer]) -> Result<Vec<Footprint>> {
+pub(crate) fn measure(options: &Options, peers: &[Peer]) -> Vec<Footprint> {
     let keys = Keys::new(options.keys);
     let mut footprints = Vec::new();
-    let mut fill = |stored: &str, load: &Load, kinds: &[Kind]| -> Result<()> {
-        for peer in peers.iter().filter(|peer| kinds.contains(&peer.kind)) {
+    let mut fill = |stored: &str, load: &Load, kinds: &[Kind]| {
+        let knowing: Vec<Peer> =
+            peers.iter().filter(|peer| kinds.contains(&peer.kind)).cloned().collect();
+        let filling = knowing.iter().map(|peer| {
             let footprint = footprint(options, peer, stored, load)?;
             eprintln!("{:<10} {stored}: {:.0} bytes each", peer.name, footprint.each());
-            footprints.push(footprint);
-        }
-        Ok(())
+            Ok(footprint)
+        });
+        footprints.extend(successes(&knowing, filling));
     };
     let all = [Kind::Hallpass, Kind::Valkey, Kind::Redis];
-    fill("SETEX, values of 400-600", &keys.load(Lengths::Session), &all)?;
-    fill("SETEX, values of 200-2000", &keys.load(Lengths::Wide), &all)?;
+    fill("SETEX, values of 400-600", &keys.load(Lengths::Session), &all);
+    fill("SETEX, values of 200-2000", &keys.load(Lengths::Wide), &all);
     if peers.iter().any(|peer| peer.kind == Kind::Hallpass) {
         for each in [1, 4, 10] {
             let stored = format!("SESSION.CREATE, {each} to a user");
-            fill(&stored, &keys.create_sessions(each), &[Kind::Hallpass])?;
+            fill(&stored, &keys.create_sessions(each), &[Kind::Hallpass]);
         }
     }
-    Ok(footprints)
+    footprints
 }
 
 fn footprint(options: &Options, peer: &Peer, stored: &str, load: &Load) -> Result<Footprint> {

@@ -21,6 +21,8 @@ What to measure
   --only LIST        of these                                [all]
        get           processor time and throughput of 95 % GET and 5 % SETEX of random keys
        session       the same of SESSION.VALIDATE, and of GETEX key EX 1800 on Redis and Valkey
+       session-get   the same of SESSION.GET, which returns the data as GETEX does
+       latency       of the mix of get at fixed rates, from when each request was due
        memory        resident bytes for each key or session, on fresh servers
   --servers LIST     of floor,hallpass,valkey,redis          [all that are found]
   --build NAME=PATH  another hallpass-server, under this name; may be repeated
@@ -57,12 +59,21 @@ pub(crate) enum Mode {
     Get,
     /// `SESSION.VALIDATE` against `GETEX`.
     Session,
+    /// `SESSION.GET` against `GETEX`.
+    SessionGet,
+    /// Open-loop latency of `get`.
+    Latency,
     /// Resident bytes for each session.
     Memory,
 }
 
-const MODES: [(&str, Mode); 3] =
-    [("get", Mode::Get), ("session", Mode::Session), ("memory", Mode::Memory)];
+const MODES: [(&str, Mode); 5] = [
+    ("get", Mode::Get),
+    ("session", Mode::Session),
+    ("session-get", Mode::SessionGet),
+    ("latency", Mode::Latency),
+    ("memory", Mode::Memory),
+];
 
 /// A parsed command line.
 #[derive(Debug, Clone)]

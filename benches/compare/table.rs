@@ -1,5 +1,6 @@
 //! Tables: aligned text for the terminal, Markdown for documents, from the same rows.
 
+use crate::latency::Latency;
 use crate::memory::Footprint;
 use crate::throughput::Point;
 
@@ -22,11 +23,11 @@ impl Table {
         self.rows.push(row);
     }
 
-    /// Columns aligned with spaces: the first to the left, the others to the right.
+    /// Columns aligned with spaces: words to the left, numbers to the right.
     pub(crate) fn text(&self) -> String {
         let mut text = format!("\n{}\n", self.title);
         for row in &self.rows {
-            text.push_str(&self.aligned(row, "  "));
+            text.push_str(self.aligned(row, "  ").trim_end());
             text.push('\n');
         }
         text
@@ -40,19 +41,30 @@ impl Table {
             text.push_str(&self.aligned(row, " | "));
             text.push_str(" |\n");
             if index == 0 {
-                text.push_str("|---");
-                text.push_str(&"|--:".repeat(row.len() - 1));
+                for column in 0..row.len() {
+                    text.push_str(if self.is_words(column) { "|---" } else { "|--:" });
+                }
                 text.push_str("|\n");
             }
         }
         text
     }
 
+    /// Whether a column holds words: its first cell below the heading starts with a letter.
+    fn is_words(&self, column: usize) -> bool {
+        let first = self.rows.get(1).and_then(|row| row.get(column)?.chars().next());
+        first.is_some_and(char::is_alphabetic) || column == 0
+    }
+
     fn aligned(&self, row: &[String], between: &str) -> String {
         let cells = row.iter().enumerate().map(|(column, cell)| {
             let column_cells = self.rows.iter().filter_map(|row| row.get(column));
             let width = column_cells.map(|cell| cell.chars().count()).max().unwrap_or(0);
-            if column == 0 { format!("{cell:<width$}") } else { format!("{cell:>width$}") }
+            if self.is_words(column) {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
         });
         cells.collect::<Vec<_>>().join(between)
     }
@@ -100,6 +112,26 @@ pub(crate) fn memory(footprints: &[Footprint]) -> Table {
             format!("{:.0}", footprint.each()),
             format!("{:.0}", footprint.over_value()),
             format!("{:.0}", footprint.over_all()),
+        ]);
+    }
+    table
+}
+
+/// Latency as a table.
+pub(crate) fn latency(latencies: &[Latency]) -> Table {
+    let heading = ["server", "requests/s", "p50", "p99", "p99.9", "max", "p99.9 to Valkey", "load"];
+    let title = "Latency in microseconds at fixed rates, from when a request was due";
+    let mut table = Table::new(title, &heading);
+    for latency in latencies {
+        table.push(vec![
+            latency.server.clone(),
+            format!("{:.0}", latency.rate),
+            format!("{:.0}", latency.p50_us),
+            format!("{:.0}", latency.p99_us),
+            format!("{:.0}", latency.p999_us),
+            format!("{:.0}", latency.max_us),
+            ratio(latency.p999_to_valkey),
+            latency.load.clone(),
         ]);
     }
     table

@@ -13,7 +13,7 @@ use crate::options::Options;
 use crate::peer::{Kind, Peer};
 use crate::server::Server;
 use crate::statistics::{median, median_ratio};
-use crate::workload::{Keys, Lengths, Load, Requests, validations};
+use crate::workload::{Keys, Lengths, Load, Requests, look_ups};
 
 /// Loading is not measured: deep pipelines make it short.
 const LOAD_PIPELINE: usize = 64;
@@ -73,40 +73,69 @@ pub(crate) fn get_mix(options: &Options, peers: &[Peer]) -> Result<Vec<Point>> {
         let server = loaded(options, peer, &load)?;
         Ok(Subject::new(options, peer, server, Rc::clone(&requests)))
     });
-    let mut subjects = subjects.collect::<Result<Vec<_>>>()?;
+    let mut subjects = successes(peers, subjects);
     drop(load);
     measure(options, &mut subjects)?;
     Ok(points(options, &subjects))
 }
 
-/// Measures validating a session: `SESSION.VALIDATE` where there is one, `GETEX` elsewhere. Both
-/// check and touch; Hallpass answers with the user's name, the others with the value. The floor
-/// is asked to validate, and so answers as little as Hallpass does.
-pub(crate) fn session_mix(options: &Options, peers: &[Peer]) -> Result<Vec<Point>> {
+/// What a client wants to know of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Question {
+    /// Whose it is: `SESSION.VALIDATE`, a short answer.
+    User,
+    /// All of it, with its data: `SESSION.GET`.
+    Session,
+}
+
+/// Measures looking up sessions, which also touches them: in Hallpass as the question says, by
+/// `GETEX` elsewhere. The floor's answer is as long as Hallpass's.
+pub(crate) fn session_mix(
+    options: &Options,
+    peers: &[Peer],
+    question: Question,
+) -> Result<Vec<Point>> {
     let keys = Keys::new(options.keys);
     let reads = Rc::new(keys.touching_reads());
     let load = keys.load(Lengths::Session);
     let create = keys.create_sessions(1);
+    let (command, floor_command) = match question {
+        Question::User => (&b"SESSION.VALIDATE"[..], &b"SESSION.VALIDATE"[..]),
+        Question::Session => (&b"SESSION.GET"[..], &b"GET"[..]),
+    };
     let subjects = peers.iter().map(|peer| {
         let (server, requests) = match peer.kind {
             Kind::Floor => {
                 let ids: Vec<Vec<u8>> = (0..keys.len()).map(floor_id).collect();
-                (loaded(options, peer, &Load::default())?, Rc::new(validations(&ids)))
+                let server = loaded(options, peer, &Load::default())?;
+                (server, Rc::new(look_ups(floor_command, &ids)))
             }
             Kind::Hallpass => {
                 eprintln!("creating {} sessions in {}", keys.len(), peer.name);
                 let server = Server::start(peer, options.server_core, &options.output)?;
                 let ids = create_sessions(&server, &create.requests)?;
-                (server, Rc::new(validations(&ids)))
+                (server, Rc::new(look_ups(command, &ids)))
             }
             Kind::Valkey | Kind::Redis => (loaded(options, peer, &load)?, Rc::clone(&reads)),
         };
         Ok(Subject::new(options, peer, server, requests))
     });
-    let mut subjects = subjects.collect::<Result<Vec<_>>>()?;
+    let mut subjects = successes(peers, subjects);
     drop((load, create));
     measure(options, &mut subjects)?;
     Ok(points(options, &subjects))
+}
+
+/// What could be had; a server that refused is named and left out.
+pub(crate) fn successes<T>(peers: &[Peer], all: impl Iterator<Item = Result<T>>) -> Vec<T> {
+    let had = peers.iter().zip(all).filter_map(|(peer, result)| match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            eprintln!("{} is left out: {error}", peer.name);
+            None
+        }
+    });
+    had.collect()
 }
 
 /// As long as the ids that Hallpass makes: 256 bits in base64url.

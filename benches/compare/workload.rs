@@ -153,12 +153,12 @@ impl Keys {
     }
 }
 
-/// `SESSION.VALIDATE` of random ones of `ids`.
-pub(crate) fn validations(ids: &[Vec<u8>]) -> Requests {
+/// `command` with random ones of `ids`.
+pub(crate) fn look_ups(command: &[u8], ids: &[Vec<u8>]) -> Requests {
     let mut random = fastrand::Rng::with_seed(3);
     let mut requests = Requests::default();
     for _ in 0..MIX_REQUESTS {
-        requests.push(&[b"SESSION.VALIDATE", &ids[random.usize(..ids.len())]]);
+        requests.push(&[command, &ids[random.usize(..ids.len())]]);
     }
     requests
 }
