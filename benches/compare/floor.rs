@@ -5,12 +5,15 @@
 //! It stores nothing. No server that uses a socket for each client gets below it on one core, so
 //! the ratio floor / server says how much is left to win.
 
+use std::future::poll_fn;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 
 use rustix::buffer::spare_capacity;
 use rustix::event::epoll;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// More than the largest batch of requests: one read takes it all.
 const INPUT_BYTES: usize = 64 * 1024;
@@ -60,16 +63,13 @@ impl Floor {
         let poll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let data = epoll::EventData::new_u64(LISTENER);
         epoll::add(&poll, &listener, data, epoll::EventFlags::IN)?;
-        let mut value = format!("${VALUE_BYTES}\r\n").into_bytes();
-        value.resize(value.len() + VALUE_BYTES, b'x');
-        value.extend_from_slice(b"\r\n");
         Ok(Self {
             listener,
             poll,
             connections: Vec::new(),
             input: vec![0; INPUT_BYTES],
             output: Vec::with_capacity(INPUT_BYTES),
-            value,
+            value: constant_value(),
         })
     }
 
@@ -134,7 +134,8 @@ impl Floor {
             Err(error) if error.kind() == ErrorKind::WouldBlock => kept,
             Err(error) => return Err(error),
         };
-        let consumed = self.answer(length)?;
+        self.output.clear();
+        let consumed = answer(&self.input[..length], &self.value, &mut self.output)?;
         connection.cut.extend_from_slice(&self.input[consumed..length]);
         if connection.cut.len() == INPUT_BYTES {
             return Err(ErrorKind::InvalidData.into());
@@ -146,25 +147,6 @@ impl Floor {
             sent?;
         }
         Ok(connection)
-    }
-
-    /// Puts the answers to all complete requests into the output; says how far they reach.
-    fn answer(&mut self, length: usize) -> io::Result<usize> {
-        self.output.clear();
-        let input = &self.input[..length];
-        let mut consumed = 0;
-        while consumed < length {
-            match next_request(&input[consumed..]) {
-                Request::Complete { length, wants_value } => {
-                    let answer = if wants_value { &self.value[..] } else { b"+OK\r\n" };
-                    self.output.extend_from_slice(answer);
-                    consumed += length;
-                }
-                Request::Cut => break,
-                Request::Bad => return Err(ErrorKind::InvalidData.into()),
-            }
-        }
-        Ok(consumed)
     }
 
     fn send(
@@ -188,6 +170,30 @@ impl Floor {
         }
         Ok(())
     }
+}
+
+/// The answer to each read.
+fn constant_value() -> Vec<u8> {
+    let mut value = format!("${VALUE_BYTES}\r\n").into_bytes();
+    value.resize(value.len() + VALUE_BYTES, b'x');
+    value.extend_from_slice(b"\r\n");
+    value
+}
+
+/// Appends the answers to all complete requests to `output`; says how far they reach.
+fn answer(input: &[u8], value: &[u8], output: &mut Vec<u8>) -> io::Result<usize> {
+    let mut consumed = 0;
+    while consumed < input.len() {
+        match next_request(&input[consumed..]) {
+            Request::Complete { length, wants_value } => {
+                output.extend_from_slice(if wants_value { value } else { b"+OK\r\n" });
+                consumed += length;
+            }
+            Request::Cut => break,
+            Request::Bad => return Err(ErrorKind::InvalidData.into()),
+        }
+    }
+    Ok(consumed)
 }
 
 /// Measures the request at the start of `input`.
@@ -233,6 +239,45 @@ fn cut_or_bad(input: &[u8], at: usize, kind: u8) -> Request {
         && digits.len() < 8
         && digits.iter().all(u8::is_ascii_digit);
     if could_be { Request::Cut } else { Request::Bad }
+}
+
+/// The same on tokio's `current_thread` runtime: what a runtime costs over a bare loop.
+pub(crate) fn serve_on_tokio(port: u16) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            stream.set_nodelay(true)?;
+            // A client that is gone, or talks nonsense, ends its own task and nothing else.
+            drop(tokio::spawn(attend_on_tokio(stream)));
+        }
+    })
+}
+
+async fn attend_on_tokio(mut stream: tokio::net::TcpStream) -> io::Result<()> {
+    let value = constant_value();
+    let (mut input, mut kept) = (vec![0; INPUT_BYTES], 0);
+    let mut output = Vec::with_capacity(INPUT_BYTES);
+    loop {
+        // By poll_read and not try_read: after a read that does not fill the buffer it knows
+        // that there is no more, and spares the system call that would say so.
+        let mut buffer = ReadBuf::new(&mut input[kept..]);
+        poll_fn(|context| Pin::new(&mut stream).poll_read(context, &mut buffer)).await?;
+        let length = kept + buffer.filled().len();
+        if length == kept {
+            return Ok(());
+        }
+        output.clear();
+        let consumed = answer(&input[..length], &value, &mut output)?;
+        input.copy_within(consumed..length, 0);
+        kept = length - consumed;
+        let mut unsent = &output[..];
+        while !unsent.is_empty() {
+            let write = poll_fn(|context| Pin::new(&mut stream).poll_write(context, unsent));
+            unsent = &unsent[write.await?..];
+        }
+    }
 }
 
 #[cfg(test)]

