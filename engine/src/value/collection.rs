@@ -140,7 +140,7 @@ impl Collection {
             Self::Hash(hash) => hash.iter().for_each(|(field, value)| put([field, value])),
             Self::Set(set) => set.iter().for_each(|member| put([&member, &[]])),
             Self::Sorted(sorted) => {
-                for (member, score) in sorted.iter() {
+                for (member, score) in sorted {
                     put([&score.to_bits().to_le_bytes(), member]);
                 }
             }
@@ -164,7 +164,9 @@ impl Collection {
         if matches!(self, Self::Hash(_) | Self::Set(_)) {
             elements.sort_unstable();
         }
-        elements.iter().for_each(|element| sink(element));
+        for element in &elements {
+            sink(element);
+        }
     }
 }
 

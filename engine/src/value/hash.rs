@@ -118,19 +118,16 @@ impl HashValue {
                     self.leave_packed();
                     return self.insert(field, value);
                 }
-                match place {
-                    Some(place) => {
-                        pairs.replace(place, value);
-                        false
-                    }
-                    None => {
-                        pairs.reserve(added);
-                        pairs.push(field);
-                        pairs.push(value);
-                        *fields += 1;
-                        true
-                    }
+                let new = place.is_none();
+                if let Some(place) = place {
+                    pairs.replace(place, value);
+                } else {
+                    pairs.reserve(added);
+                    pairs.push(field);
+                    pairs.push(value);
+                    *fields += 1;
                 }
+                new
             }
             Form::Table(table) => {
                 let added = allocation_bytes(value.len());
@@ -173,6 +170,9 @@ impl HashValue {
                 };
                 let Some(value) = removed else { return false };
                 self.table_bytes -= memory::pair_bytes(field.len(), value.len());
+                if memory::is_sparse(table.len(), table.capacity()) {
+                    table.shrink_to(2 * table.len());
+                }
             }
         }
         true
@@ -260,19 +260,19 @@ impl HashValue {
 
     /// HRANDFIELD without a count: one field, chosen by `seed`.
     pub fn random_field(&self, seed: u64) -> Option<(&[u8], &[u8])> {
-        self.random_fields(seed, -1).pop()
+        self.random_fields(seed, -1).next()
     }
 
     /// HRANDFIELD: up to `count` different fields, or exactly `-count` with repetition when negative.
-    pub fn random_fields(&self, seed: u64, count: i64) -> Vec<(&[u8], &[u8])> {
-        let indexes = random::choose(seed, self.len(), count);
-        match &self.form {
-            Form::Packed { .. } => {
-                let fields: Vec<_> = self.iter().collect();
-                indexes.into_iter().filter_map(|index| fields.get(index).copied()).collect()
-            }
-            Form::Table(_) => indexes.into_iter().filter_map(|index| self.at(index)).collect(),
-        }
+    /// They are drawn as they are taken, so a caller may stop at any limit of its own.
+    pub fn random_fields(&self, seed: u64, count: i64) -> impl Iterator<Item = (&[u8], &[u8])> {
+        // Finding a field by index is a walk while packed: walk once.
+        let packed: Option<Vec<_>> =
+            matches!(self.form, Form::Packed { .. }).then(|| self.iter().collect());
+        random::choose(seed, self.len(), count).filter_map(move |index| match &packed {
+            Some(fields) => fields.get(index).copied(),
+            None => self.at(index),
+        })
     }
 
     /// Moves the fields from the packed buffer to a table, in their order.
@@ -293,7 +293,7 @@ impl HashValue {
         let flags = if self.hashtable { FLAG_HASHTABLE } else { 0 };
         out.push(flags | if table { FLAG_TABLE } else { 0 });
         push_varint(out, self.len() as u64);
-        for (field, value) in self.iter() {
+        for (field, value) in self {
             push_bytes(out, field);
             push_bytes(out, value);
         }
@@ -317,6 +317,15 @@ impl HashValue {
             }
         }
         Ok(hash)
+    }
+}
+
+impl<'a> IntoIterator for &'a HashValue {
+    type Item = (&'a [u8], &'a [u8]);
+    type IntoIter = Fields<'a>;
+
+    fn into_iter(self) -> Fields<'a> {
+        self.iter()
     }
 }
 

@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
-use super::memory::{allocation_bytes, index_range};
+use super::memory::{allocation_bytes, index_range, is_sparse};
 use super::number;
 use super::wire::{DecodeError, Reader, push_bytes, push_varint};
 use crate::op::Side;
@@ -226,7 +226,7 @@ impl ListValue {
 
     fn shrunk(&mut self) {
         self.quicklist &= LISTPACK_FRAME_BYTES + self.listpack_bytes > LISTPACK_BYTES_RETURN;
-        if self.values.capacity() > 4 * self.values.len() + 64 {
+        if is_sparse(self.values.len(), self.values.capacity()) {
             self.values.shrink_to(2 * self.values.len());
         }
     }

@@ -30,6 +30,12 @@ pub(super) fn member_bytes(member_bytes: usize) -> usize {
     MEMBER_CELL_BYTES + allocation_bytes(member_bytes)
 }
 
+/// Whether a table or queue that once was large should give memory back: shrinking to twice the length
+/// then costs less than the removals that led here.
+pub(super) fn is_sparse(length: usize, capacity: usize) -> bool {
+    capacity > 4 * length + 64
+}
+
 /// The indexes that a scan step visits: up to `count` just below `cursor`, or below the end when the
 /// cursor is 0 (a new scan) or beyond it. The range's start is the next cursor.
 pub(super) fn scan_step(length: usize, cursor: u64, count: usize) -> Range<usize> {

@@ -157,6 +157,7 @@ fn power_of_two(exponent: i64) -> f64 {
 ///
 /// Redis takes its digits from Grisu2, which in about one case in a thousand writes a digit more than
 /// the shortest; this function never does.
+#[expect(clippy::float_cmp, reason = "exactly the doubles that are integers")]
 pub fn format_f64(number: f64) -> Cow<'static, str> {
     if number.is_nan() {
         return "nan".into();

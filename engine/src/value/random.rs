@@ -4,6 +4,8 @@
 //! every node that applies it chooses alike. The generator is splitmix64 (Steele, Lea, Flood 2014): one
 //! word of state, and any seed is a good one. It is no secret: nothing that guards access may use it.
 
+use std::ops::Range;
+
 use hashbrown::HashSet;
 
 /// A splitmix64 generator.
@@ -34,18 +36,15 @@ impl Random {
 
 /// Indexes chosen from `0..length` as HRANDFIELD, SRANDMEMBER and ZRANDMEMBER read their count: positive
 /// for that many different ones at most (all of them in order when there are no more), negative for
-/// exactly that many with repetition.
-pub(super) fn choose(seed: u64, length: usize, count: i64) -> Vec<usize> {
-    if length == 0 || count == 0 {
-        return Vec::new();
-    }
+/// exactly that many with repetition. Repetitions are drawn one by one: a client may ask for any number.
+pub(super) fn choose(seed: u64, length: usize, count: i64) -> Choice {
     let mut random = Random::new(seed);
     let wanted = usize::try_from(count.unsigned_abs()).unwrap_or(usize::MAX);
-    if count < 0 {
-        return (0..wanted).map(|_| random.below(length)).collect();
+    if count < 0 && length > 0 {
+        return Choice::Repeating { random, length, remaining: wanted };
     }
     if wanted >= length {
-        return (0..length).collect();
+        return Choice::All(0..length);
     }
     // Floyd's sampling: `wanted` draws whatever the length. The hash set only answers membership.
     let mut chosen = Vec::with_capacity(wanted);
@@ -56,7 +55,30 @@ pub(super) fn choose(seed: u64, length: usize, count: i64) -> Vec<usize> {
         seen.insert(index);
         chosen.push(index);
     }
-    chosen
+    Choice::Distinct(chosen.into_iter())
+}
+
+/// Chosen indexes.
+#[derive(Debug, Clone)]
+pub(super) enum Choice {
+    All(Range<usize>),
+    Distinct(std::vec::IntoIter<usize>),
+    Repeating { random: Random, length: usize, remaining: usize },
+}
+
+impl Iterator for Choice {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        match self {
+            Self::All(range) => range.next(),
+            Self::Distinct(chosen) => chosen.next(),
+            Self::Repeating { random, length, remaining } => {
+                *remaining = remaining.checked_sub(1)?;
+                Some(random.below(*length))
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -71,20 +93,26 @@ mod tests {
         assert_eq!(random.next(), 3_203_168_211_198_807_973);
     }
 
+    fn chosen(seed: u64, length: usize, count: i64) -> Vec<usize> {
+        choose(seed, length, count).collect()
+    }
+
     #[test]
     fn counts_are_read_as_redis_reads_them() {
-        assert!(choose(1, 0, 5).is_empty());
-        assert!(choose(1, 5, 0).is_empty());
-        assert_eq!(choose(1, 3, 7), [0, 1, 2]);
-        assert_eq!(choose(1, 3, -70).len(), 70);
-        assert!(choose(1, 3, -70).iter().all(|&index| index < 3));
+        assert!(chosen(1, 0, 5).is_empty());
+        assert!(chosen(1, 0, -5).is_empty());
+        assert!(chosen(1, 5, 0).is_empty());
+        assert_eq!(chosen(1, 3, 7), [0, 1, 2]);
+        assert_eq!(chosen(1, 3, -70).len(), 70);
+        assert!(chosen(1, 3, -70).iter().all(|&index| index < 3));
+        assert_eq!(choose(1, 3, i64::MIN).take(9).count(), 9);
         for seed in 0..200 {
-            let mut chosen = choose(seed, 20, 10);
-            assert_eq!(chosen, choose(seed, 20, 10));
-            chosen.sort_unstable();
-            chosen.dedup();
-            assert_eq!(chosen.len(), 10);
-            assert!(chosen.iter().all(|&index| index < 20));
+            let mut indexes = chosen(seed, 20, 10);
+            assert_eq!(indexes, chosen(seed, 20, 10));
+            indexes.sort_unstable();
+            indexes.dedup();
+            assert_eq!(indexes.len(), 10);
+            assert!(indexes.iter().all(|&index| index < 20));
         }
     }
 

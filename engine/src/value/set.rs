@@ -117,26 +117,24 @@ impl SetValue {
     /// Adds `member`; whether it is new.
     pub fn insert(&mut self, member: &[u8]) -> bool {
         match &mut self.form {
-            Form::Integers(integers) => match number::parse_i64(member) {
-                Some(integer) => {
-                    let Err(place) = integers.binary_search(&integer) else { return false };
-                    integers.insert(place, integer);
-                    if integers.len() > INTSET_ENTRIES_MAX {
+            Form::Integers(integers) => {
+                let Some(integer) = number::parse_i64(member) else {
+                    if integers.len() < LISTPACK_ENTRIES_MAX
+                        && member.len() <= LISTPACK_ELEMENT_BYTES_MAX
+                    {
+                        self.become_packed();
+                    } else {
                         self.become_table();
                     }
-                    true
+                    return self.insert(member);
+                };
+                let Err(place) = integers.binary_search(&integer) else { return false };
+                integers.insert(place, integer);
+                if integers.len() > INTSET_ENTRIES_MAX {
+                    self.become_table();
                 }
-                None => {
-                    let fits = integers.len() < LISTPACK_ENTRIES_MAX
-                        && member.len() <= LISTPACK_ELEMENT_BYTES_MAX;
-                    if fits {
-                        self.become_packed()
-                    } else {
-                        self.become_table()
-                    }
-                    self.insert(member)
-                }
-            },
+                true
+            }
             Form::Packed { members, count } => {
                 if members.iter().any(|item| item.bytes == member) {
                     return false;
@@ -200,6 +198,9 @@ impl SetValue {
                     table.swap_remove_index(index)
                 }?;
                 self.table_bytes -= memory::member_bytes(member.len());
+                if memory::is_sparse(table.len(), table.capacity()) {
+                    table.shrink_to(2 * table.len());
+                }
                 Some(member.into_vec())
             }
         }
@@ -239,20 +240,19 @@ impl SetValue {
 
     /// SRANDMEMBER without a count: a member chosen by `seed`.
     pub fn random_member(&self, seed: u64) -> Option<Member<'_>> {
-        self.random_members(seed, -1).pop()
+        self.random_members(seed, -1).next()
     }
 
     /// SRANDMEMBER: up to `count` different members, or exactly `-count` with repetition when negative.
-    /// The caller bounds how many that may be.
-    pub fn random_members(&self, seed: u64, count: i64) -> Vec<Member<'_>> {
-        let indexes = random::choose(seed, self.len(), count);
-        match &self.form {
-            Form::Packed { .. } => {
-                let members: Vec<_> = self.iter().collect();
-                indexes.into_iter().filter_map(|index| members.get(index).copied()).collect()
-            }
-            _ => indexes.into_iter().filter_map(|index| self.at(index)).collect(),
-        }
+    /// They are drawn as they are taken, so a caller may stop at any limit of its own.
+    pub fn random_members(&self, seed: u64, count: i64) -> impl Iterator<Item = Member<'_>> {
+        // Finding a member by index is a walk while packed: walk once.
+        let packed: Option<Vec<_>> =
+            matches!(self.form, Form::Packed { .. }).then(|| self.iter().collect());
+        random::choose(seed, self.len(), count).filter_map(move |index| match &packed {
+            Some(members) => members.get(index).copied(),
+            None => self.at(index),
+        })
     }
 
     /// SSCAN: visits some members and returns the cursor to go on with, 0 at the end. An intset or a
@@ -295,7 +295,9 @@ impl SetValue {
         });
         push_varint(out, self.len() as u64);
         if let Form::Integers(integers) = &self.form {
-            integers.iter().for_each(|&integer| push_signed(out, integer));
+            for integer in integers {
+                push_signed(out, *integer);
+            }
         } else {
             self.iter().for_each(|member| push_bytes(out, &member));
         }
@@ -334,6 +336,15 @@ impl SetValue {
             }
         }
         Ok(set)
+    }
+}
+
+impl<'a> IntoIterator for &'a SetValue {
+    type Item = Member<'a>;
+    type IntoIter = Members<'a>;
+
+    fn into_iter(self) -> Members<'a> {
+        self.iter()
     }
 }
 

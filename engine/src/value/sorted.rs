@@ -156,6 +156,7 @@ impl SortedValue {
     ///
     /// # Errors
     /// The resulting score is not a number; the set is unchanged then.
+    #[expect(clippy::float_cmp, reason = "a score is changed unless it is the very same")]
     pub fn add(
         &mut self,
         member: &[u8],
@@ -310,10 +311,9 @@ impl SortedValue {
     }
 
     /// ZRANDMEMBER: up to `count` different entries, or exactly `-count` with repetition when negative.
-    /// The caller bounds how many that may be.
-    pub fn random_entries(&self, seed: u64, count: i64) -> Vec<(&[u8], f64)> {
-        let ranks = random::choose(seed, self.len(), count);
-        ranks.into_iter().filter_map(|rank| self.at(rank)).collect()
+    /// They are drawn as they are taken, so a caller may stop at any limit of its own.
+    pub fn random_entries(&self, seed: u64, count: i64) -> impl Iterator<Item = (&[u8], f64)> {
+        random::choose(seed, self.len(), count).filter_map(|rank| self.at(rank))
     }
 
     fn become_large(&mut self) {
@@ -433,7 +433,11 @@ impl Large {
             let position = self.locate((*score, member));
             self.order.get_mut(position)?.member = slot.member;
         }
-        self.map.swap_remove_index(index).map(|(member, _)| member.len())
+        let removed = self.map.swap_remove_index(index).map(|(member, _)| member.len());
+        if memory::is_sparse(self.map.len(), self.map.capacity()) {
+            self.map.shrink_to(2 * self.map.len());
+        }
+        removed
     }
 }
 

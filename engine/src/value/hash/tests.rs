@@ -179,12 +179,12 @@ fn random_fields_follow_their_seed() {
         for number in 0..fields {
             hash.insert(format!("{number}").as_bytes(), b"v");
         }
-        let chosen = hash.random_fields(9, 10);
-        assert_eq!(chosen, hash.random_fields(9, 10));
-        let names: std::collections::BTreeSet<_> = chosen.iter().map(|field| field.0).collect();
+        assert!(hash.random_fields(9, 10).eq(hash.random_fields(9, 10)));
+        let names: std::collections::BTreeSet<_> =
+            hash.random_fields(9, 10).map(|(field, _)| field).collect();
         assert_eq!(names.len(), 10);
-        assert_eq!(hash.random_fields(9, -1000).len(), 1000);
-        assert_eq!(hash.random_fields(9, 1000).len(), fields);
+        assert_eq!(hash.random_fields(9, -1000).count(), 1000);
+        assert_eq!(hash.random_fields(9, 1000).count(), fields);
         assert!(hash.random_field(9).is_some());
     }
     assert!(hash().random_field(9).is_none());

@@ -4,6 +4,7 @@
 //! up to some 16 500 bits. Speed matters little here: short decimals never come this way.
 
 use std::cmp::Ordering;
+use std::fmt::Write;
 
 /// Base of the decimal conversions: the largest power of ten in a limb.
 const CHUNK: u32 = 1_000_000_000;
@@ -153,7 +154,8 @@ impl Big {
         let mut chunks = chunks.into_iter().rev();
         let mut digits = chunks.next().unwrap_or(0).to_string();
         for chunk in chunks {
-            digits.push_str(&format!("{chunk:09}"));
+            // Writing to a string cannot fail.
+            let _ = write!(digits, "{chunk:09}");
         }
         digits
     }

@@ -160,6 +160,15 @@ impl SortedValue {
     }
 }
 
+impl<'a> IntoIterator for &'a SortedValue {
+    type Item = (&'a [u8], f64);
+    type IntoIter = Entries<'a>;
+
+    fn into_iter(self) -> Entries<'a> {
+        self.iter()
+    }
+}
+
 impl Large {
     fn remove_ranks(&mut self, ranks: Range<usize>) {
         let mut slots = self.order.drain(ranks);
