@@ -1,0 +1,66 @@
+// Runs named checks one after another against an emptied server, prints a line for each and
+// "N passed, N failed" at the end. Shared by the two Node.js clients.
+
+const assert = require("node:assert/strict");
+
+async function eventually(condition) {
+  const deadline = Date.now() + 10_000;
+  while (!(await condition())) {
+    assert(Date.now() < deadline, "waited in vain");
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+async function run(checks, empty) {
+  const names = Object.keys(checks).filter(
+    (name) => name !== "sessions" || process.env.CLIENT_TESTS_SESSIONS !== "0",
+  );
+  let failed = 0;
+  for (const name of names) {
+    try {
+      await empty();
+      await checks[name]();
+      console.log(`ok ${name}`);
+    } catch (error) {
+      failed += 1;
+      console.log(`not ok ${name}\n${error.stack}`);
+    }
+  }
+  console.log(`${names.length - failed} passed, ${failed} failed`);
+  process.exit(failed === 0 ? 0 : 1);
+}
+
+// A map reply of a command the client does not know: an object in RESP3, a flat array in RESP2.
+function asMap(reply) {
+  if (!Array.isArray(reply)) return reply instanceof Map ? Object.fromEntries(reply) : { ...reply };
+  const map = {};
+  for (let place = 0; place < reply.length; place += 2) map[reply[place]] = reply[place + 1];
+  return map;
+}
+
+// The same walk through SESSION.* for any client: `call` sends a command and returns its reply.
+async function walkThroughSessions(call, user) {
+  const created = asMap(
+    await call("SESSION.CREATE", user, "IDLE", "60", "LIFETIME", "600", "DATA", "cart", "META", "agent", "node"),
+  );
+  const other = asMap(await call("SESSION.CREATE", user, "IDLE", "60", "LIFETIME", "600"));
+  assert.equal(created.id.length, 43);
+  assert.notEqual(created.id, other.id);
+  assert.equal(await call("SESSION.VALIDATE", created.id), user);
+  const session = asMap(await call("SESSION.GET", created.id));
+  assert.equal(session.data, "cart");
+  assert.equal(session.handle, created.handle);
+  const version = String(session.version);
+  assert.ok((await call("SESSION.SET", created.id, "more", "VERSION", version)) > Number(version));
+  await assert.rejects(call("SESSION.SET", created.id, "x", "VERSION", version), /VERSION/);
+  assert.equal(await call("SESSION.COUNT", user), 2);
+  const rotated = asMap(await call("SESSION.ROTATE", created.id));
+  assert.equal(await call("SESSION.VALIDATE", created.id), null);
+  assert.equal(await call("SESSION.VALIDATE", rotated.id), user);
+  assert.equal(await call("SESSION.REVOKEUSER", user, "EXCEPT", rotated.id), 1);
+  assert.equal(await call("SESSION.REVOKE", rotated.id, other.id), 1);
+  await assert.rejects(call("SESSION.SET", rotated.id, "late"), /NOSESSION/);
+  assert.equal(await call("SESSION.COUNT", user), 0);
+}
+
+module.exports = { assert, eventually, run, walkThroughSessions };
