@@ -10,6 +10,7 @@ pub mod clock;
 pub mod command;
 pub mod config;
 pub mod dispatch;
+pub mod glob;
 pub mod metrics;
 pub mod pause;
 pub mod random;
