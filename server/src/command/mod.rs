@@ -15,5 +15,15 @@ pub mod request;
 pub mod spec;
 pub mod table;
 
+mod collection;
+mod cursor;
+mod range;
+mod render;
+
 pub mod connection;
+pub mod hash;
+pub mod key;
+pub mod list;
+pub mod set;
 pub mod string;
+pub mod zset;

@@ -8,7 +8,15 @@ use std::sync::LazyLock;
 use super::spec::CommandSpec;
 
 /// All families, in the order COMMAND lists them.
-pub static FAMILIES: &[&[CommandSpec]] = &[super::connection::COMMANDS, super::string::COMMANDS];
+pub static FAMILIES: &[&[CommandSpec]] = &[
+    super::connection::COMMANDS,
+    super::string::COMMANDS,
+    super::key::COMMANDS,
+    super::hash::COMMANDS,
+    super::set::COMMANDS,
+    super::zset::COMMANDS,
+    super::list::COMMANDS,
+];
 
 /// Slots of the hash table: a power of two, several times the number of commands.
 const SLOTS: usize = 1024;

@@ -159,6 +159,11 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// Replies that are written already, in the same protocol.
+    pub fn append(&mut self, written: &[u8]) {
+        self.output.extend_from_slice(written);
+    }
+
     /// Begins an array whose length is known only once its elements are written.
     pub fn open_array(&mut self) -> OpenArray {
         OpenArray { at: self.output.len() }
