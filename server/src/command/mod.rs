@@ -24,6 +24,7 @@ pub mod connection;
 pub mod hash;
 pub mod key;
 pub mod list;
+pub mod session;
 pub mod set;
 pub mod string;
 pub mod zset;

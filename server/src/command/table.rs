@@ -16,6 +16,7 @@ pub static FAMILIES: &[&[CommandSpec]] = &[
     super::set::COMMANDS,
     super::zset::COMMANDS,
     super::list::COMMANDS,
+    super::session::COMMANDS,
 ];
 
 /// Slots of the hash table: a power of two, several times the number of commands.
