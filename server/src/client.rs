@@ -68,8 +68,12 @@ pub struct ClientShared {
     pub names: Mutex<Names>,
     /// When its last batch began, in milliseconds.
     seen_millis: AtomicU64,
-    /// What CLIENT LIST shows, packed: see [`Published`].
-    published: Mutex<Published>,
+    /// What CLIENT LIST shows of the private half: see [`Published::pack`].
+    published: AtomicU64,
+    /// Bytes of requests that wait for their rest.
+    pub input_bytes: AtomicU64,
+    /// Bytes of replies that wait for the client.
+    pub output_bytes: AtomicU64,
     killed: AtomicBool,
     waker: OnceLock<Waker>,
 }
@@ -86,7 +90,7 @@ pub struct Names {
 }
 
 /// The part of the private half that CLIENT LIST shows.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Published {
     /// The database.
     pub db: u8,
@@ -96,14 +100,28 @@ pub struct Published {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
-    /// The last command.
-    pub last_command: Option<&'static Entry>,
-    /// Bytes of requests waiting.
-    pub input_bytes: usize,
-    /// Bytes the read buffer could still take.
-    pub input_free_bytes: usize,
-    /// Bytes of replies waiting.
-    pub output_bytes: usize,
+    /// [`Entry::index`] of the last command.
+    pub last_command: Option<usize>,
+}
+
+impl Published {
+    /// All of it in one word, so that publishing is one store.
+    fn pack(self) -> u64 {
+        let command = self.last_command.map_or(0, |index| index as u64 + 1);
+        let resp3 = u64::from(self.protocol == Protocol::Resp3);
+        let flags = resp3 | u64::from(self.no_evict) << 1 | u64::from(self.no_touch) << 2;
+        command << 16 | flags << 8 | u64::from(self.db)
+    }
+
+    fn unpack(word: u64) -> Self {
+        Self {
+            db: word as u8,
+            protocol: if word >> 8 & 1 == 1 { Protocol::Resp3 } else { Protocol::Resp2 },
+            no_evict: word >> 9 & 1 == 1,
+            no_touch: word >> 10 & 1 == 1,
+            last_command: (word >> 16).checked_sub(1).map(|index| index as usize),
+        }
+    }
 }
 
 impl Client {
@@ -122,21 +140,21 @@ impl Client {
         }
     }
 
-    /// Makes the present state visible to CLIENT LIST and the idle timeout.
+    /// Makes the present state visible to CLIENT LIST and the idle timeout: two stores to a line that
+    /// others seldom read.
     #[inline]
-    pub fn publish_seen(&self, now: Stamp) {
+    pub fn publish(&self, now: Stamp) {
         self.shared.seen_millis.store(now.millis(), Ordering::Relaxed);
+        self.shared.published.store(self.published().pack(), Ordering::Relaxed);
     }
 
-    /// What CLIENT LIST shows of the private half.
-    pub fn published(&self) -> Published {
+    fn published(&self) -> Published {
         Published {
             db: self.db,
             protocol: self.protocol,
             no_evict: self.no_evict,
             no_touch: self.no_touch,
-            last_command: self.last_command,
-            ..Published::default()
+            last_command: self.last_command.map(|entry| entry.index),
         }
     }
 }
@@ -158,7 +176,9 @@ impl ClientShared {
             connected,
             names: Mutex::default(),
             seen_millis: AtomicU64::new(connected.millis()),
-            published: Mutex::default(),
+            published: AtomicU64::new(0),
+            input_bytes: AtomicU64::new(0),
+            output_bytes: AtomicU64::new(0),
             killed: AtomicBool::new(false),
             waker: OnceLock::new(),
         }
@@ -169,19 +189,19 @@ impl ClientShared {
         Stamp::from_millis(self.seen_millis.load(Ordering::Relaxed))
     }
 
-    /// Replaces what CLIENT LIST shows.
-    pub fn publish(&self, published: Published) {
-        *self.published.lock() = published;
-    }
-
-    /// What CLIENT LIST shows.
+    /// What CLIENT LIST shows of the private half.
     pub fn published(&self) -> Published {
-        *self.published.lock()
+        Published::unpack(self.published.load(Ordering::Relaxed))
     }
 
     /// Asks the connection to close, and wakes it.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    /// Lets the connection look around: to see a kill or the server's stop.
+    pub fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();
         }
@@ -205,6 +225,7 @@ impl ClientShared {
 pub struct Clients {
     map: DashMap<u64, Arc<ClientShared>>,
     last_id: AtomicU64,
+    count: AtomicU64,
 }
 
 impl Clients {
@@ -215,27 +236,25 @@ impl Clients {
 
     /// Makes a client visible.
     pub fn insert(&self, client: Arc<ClientShared>) {
+        self.count.fetch_add(1, Ordering::Relaxed);
         self.map.insert(client.id, client);
     }
 
     /// Forgets a client.
     pub fn remove(&self, id: u64) {
-        self.map.remove(&id);
+        if self.map.remove(&id).is_some() {
+            self.count.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// How many are connected.
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.count.load(Ordering::Relaxed) as usize
     }
 
     /// Whether nobody is connected.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
-    }
-
-    /// The client of this id.
-    pub fn get(&self, id: u64) -> Option<Arc<ClientShared>> {
-        self.map.get(&id).map(|client| Arc::clone(&client))
+        self.len() == 0
     }
 
     /// All clients in the order they came.
@@ -243,5 +262,21 @@ impl Clients {
         let mut list: Vec<_> = self.map.iter().map(|client| Arc::clone(client.value())).collect();
         list.sort_unstable_by_key(|client| client.id);
         list
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_published_survives_packing() {
+        for (last_command, protocol) in
+            [(None, Protocol::Resp2), (Some(0), Protocol::Resp3), (Some(300), Protocol::Resp3)]
+        {
+            let published =
+                Published { db: 15, protocol, no_evict: true, no_touch: false, last_command };
+            assert_eq!(Published::unpack(published.pack()), published);
+        }
     }
 }

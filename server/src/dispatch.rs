@@ -5,7 +5,7 @@
 //! prefetches), and [`Turn::execute`] checks and runs it. A command that fails has no other output
 //! than its error. Nothing here allocates on the way of a command that succeeds.
 
-use hallpass_engine::{Key, Op, Outcome, Words};
+use hallpass_engine::{Key, Op, Outcome, Stamp, Words};
 
 use crate::client::{Client, ReplyMode};
 use crate::clock::Ticks;
@@ -72,12 +72,24 @@ pub struct Turn<'a> {
     /// The settings as of the batch's beginning.
     pub config: &'a Config,
     /// The time of the batch.
-    pub now: hallpass_engine::Stamp,
+    pub now: Stamp,
     /// When the previous command ended: one reading of the cycle counter serves two commands.
     pub ticks: Ticks,
 }
 
 impl Turn<'_> {
+    /// Until when a pause (CLIENT PAUSE) holds this request back.
+    #[inline]
+    pub fn paused_until(&self, prepared: &Prepared) -> Option<Stamp> {
+        if !self.server.pause.is_on(self.now) {
+            return None;
+        }
+        match prepared.found {
+            Found::Command(entry) => self.server.pause.holds(entry.spec, self.now),
+            _ => None,
+        }
+    }
+
     /// Runs one request and appends its reply to `output`.
     #[inline]
     pub fn execute(&mut self, words: Words<'_>, prepared: Prepared, output: &mut Vec<u8>) {

@@ -38,10 +38,16 @@ impl Pause {
         self.until_millis.store(0, Ordering::Release);
     }
 
+    /// Whether there is a pause of any kind.
+    #[inline]
+    pub fn is_on(&self, now: Stamp) -> bool {
+        self.until_millis.load(Ordering::Acquire) > now.millis()
+    }
+
     /// Until when `command` has to wait, if it has to.
     #[inline]
     pub fn holds(&self, command: &CommandSpec, now: Stamp) -> Option<Stamp> {
-        if self.until_millis.load(Ordering::Acquire) <= now.millis() {
+        if !self.is_on(now) {
             return None;
         }
         let ends = *self.ends.lock();

@@ -107,6 +107,14 @@ impl SettingsView {
 }
 
 impl ServerState {
+    /// Begins the stop and lets every connection see it.
+    pub fn begin_shutdown(&self) {
+        self.shutdown.begin();
+        for client in self.clients.list() {
+            client.wake();
+        }
+    }
+
     /// The state of a server with an empty store.
     pub fn new(config: Config) -> Self {
         let clock = Clock::new();
@@ -144,4 +152,10 @@ fn draw_run_id() -> Box<str> {
     let words = [crate::random::from_system(), crate::random::from_system()];
     let tail = crate::random::from_system() as u32;
     format!("{:016x}{:016x}{tail:08x}", words[0], words[1]).into()
+}
+
+impl std::fmt::Debug for ServerState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("ServerState").field("run_id", &self.run_id).finish_non_exhaustive()
+    }
 }

@@ -46,6 +46,15 @@ pub struct Requests {
     pub frames: Vec<Frame>,
 }
 
+impl Requests {
+    /// The words of one request.
+    #[inline]
+    pub fn words(&self, frame: Frame) -> &[Span] {
+        let first = frame.first as usize;
+        &self.spans[first..first + frame.count as usize]
+    }
+}
+
 /// Why a request cannot be read. The connection is closed after saying so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolError {

@@ -19,9 +19,7 @@ fn feed(input: &[u8], step: usize, limits: ParseLimits) -> Outcome {
             let result = parser.parse(&mut buffer, limits, &mut requests);
             let complete = requests.frames.len();
             for frame in &requests.frames {
-                let first = frame.first as usize;
-                let spans = &requests.spans[first..first + frame.count as usize];
-                let words = hallpass_engine::Words::from_spans(&buffer, spans);
+                let words = hallpass_engine::Words::from_spans(&buffer, requests.words(*frame));
                 seen.push(words.iter().map(<[u8]>::to_vec).collect());
             }
             if let Err(error) = result {

@@ -1,0 +1,30 @@
+//! Why a server does not start: one line each.
+
+use std::net::SocketAddr;
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// `bind` names no address.
+    #[error("bind: at least one address is needed")]
+    NoAddress,
+    /// `bind` names something that is no address.
+    #[error("bind: '{host}' cannot be listened on: {reason}")]
+    Address {
+        /// What was given.
+        host: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The port is taken, or may not be used.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No thread or no event queue could be made.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}

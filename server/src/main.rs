@@ -1,0 +1,66 @@
+//! The binary: reads the command line, starts a server, waits for a signal, stops it.
+
+use std::process::ExitCode;
+
+use hallpass_server::Server;
+use hallpass_server::config::Config;
+use hallpass_server::config::arguments::{Invocation, parse};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// The exit code for a bad flag, file or value, or a port in use.
+const EXIT_USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let config = match parse(std::env::args_os().skip(1)) {
+        Ok(Invocation::Serve(config)) => *config,
+        Ok(Invocation::Print(text)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err(error) => return refuse(&error),
+    };
+    match serve(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => refuse(&*error),
+    }
+}
+
+fn refuse(error: &(impl std::fmt::Display + ?Sized)) -> ExitCode {
+    eprintln!("hallpass-server: {error}");
+    ExitCode::from(EXIT_USAGE)
+}
+
+fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
+    // Signals are asked for before the ports open: whoever sees the server can stop it.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let _guard = runtime.enter();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = Server::start(config)?;
+    greet(&server);
+    let reason = runtime.block_on(async {
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+            () = server.state().shutdown.wait() => "SHUTDOWN",
+        }
+    });
+    hallpass_server::log::line(format_args!("stopping: {reason}"));
+    server.shutdown();
+    hallpass_server::log::line(format_args!("stopped"));
+    Ok(())
+}
+
+/// Three lines to try.
+fn greet(server: &Server) {
+    let places: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    hallpass_server::log::line(format_args!(
+        "hallpass {} listens on {}",
+        env!("CARGO_PKG_VERSION"),
+        places.join(" ")
+    ));
+    let port = server.addresses().first().map_or(0, std::net::SocketAddr::port);
+    println!("Try:  redis-cli -p {port} PING");
+    println!("      redis-cli -p {port} SESSION.CREATE alice IDLE 1800 LIFETIME 86400");
+    println!("      redis-cli -p {port} SESSION.LIST alice      (README.md has the whole tour)");
+}

@@ -1,0 +1,59 @@
+//! Maintenance: a thread of its own that sweeps the store and looks after idle clients.
+//!
+//! Sweeping frees memory only; what has expired or was revoked is invisible without it. It works in
+//! slices, so that no request waits long for a shard, and more often while there is a backlog.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hallpass_engine::Stamp;
+
+use crate::state::ServerState;
+
+/// Between slices with nothing left over.
+const IDLE: Duration = Duration::from_millis(100);
+
+/// Between slices of a backlog: the connections get most of the processor.
+const BUSY: Duration = Duration::from_millis(1);
+
+/// The most entries of one slice.
+const SLICE_ENTRIES_MAX: usize = 4096;
+
+/// How often idle clients are looked for.
+const CLIENTS_EVERY_MILLIS: u64 = 1000;
+
+/// With more data than this, most reads miss the processor's caches and prefetching pays.
+const PREFETCH_BYTES: u64 = 4 << 20;
+
+/// Runs until the server stops.
+pub(crate) fn run(server: &Arc<ServerState>) {
+    let mut clients_at = server.clock.now();
+    while !server.shutdown.has_begun() {
+        let now = server.clock.now();
+        let swept = server.engine.sweep(now, SLICE_ENTRIES_MAX);
+        let memory = server.engine.statistics().memory_bytes;
+        server.memory_peak.fetch_max(memory, Ordering::Relaxed);
+        let prefetch = memory > PREFETCH_BYTES;
+        if server.prefetch.load(Ordering::Relaxed) != prefetch {
+            server.prefetch.store(prefetch, Ordering::Relaxed);
+        }
+        if now.millis_since(clients_at) >= CLIENTS_EVERY_MILLIS {
+            clients_at = now;
+            close_idle_clients(server, now);
+        }
+        std::thread::park_timeout(if swept.more { BUSY } else { IDLE });
+    }
+}
+
+fn close_idle_clients(server: &ServerState, now: Stamp) {
+    let timeout = server.settings.current().timeout;
+    if timeout == 0 {
+        return;
+    }
+    for client in server.clients.list() {
+        if now.millis_since(client.seen()) > timeout * 1000 {
+            client.kill();
+        }
+    }
+}

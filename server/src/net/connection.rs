@@ -1,0 +1,428 @@
+//! A connection: read all there is, run every complete request, answer with one write, then wait.
+//!
+//! Requests run in batches. With a store larger than the processor's caches the batch is staged: hash
+//! and ask for all buckets, then all slots, then all records, and only then run; waiting for memory
+//! is then paid once instead of once a request. A client that does not pipeline has no batch, so the
+//! connection lets the other ready ones go first between the stages: their requests are the batch.
+//!
+//! Backpressure: with much unsent output a connection runs and reads nothing more until its client
+//! has taken it. So a slow reader costs bounded memory and nobody else's time.
+
+use std::future::poll_fn;
+use std::io;
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hallpass_engine::{Stamp, Words};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+
+use super::buffers::{Buffers, INPUT_BYTES};
+use crate::client::Client;
+use crate::dispatch::{Prepared, Turn, prepare};
+use crate::metrics::SharedCounters;
+use crate::resp::reply::Reply;
+use crate::resp::request::{ParseLimits, ProtocolError, RequestParser};
+use crate::state::{ServerState, SettingsView};
+
+/// The most requests that are staged together.
+const BATCH_REQUESTS_MAX: usize = 32;
+
+/// With up to so many requests at hand, other connections go first between the stages.
+const RELAY_REQUESTS_MAX: usize = 2;
+
+/// With more unsent output than this, nothing more is executed.
+const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+
+/// Up to this size, room for a whole argument is made at once; beyond it, by doubling, because the length
+/// is only a promise of the client's.
+const ARGUMENT_RESERVE_BYTES_MAX: usize = 1 << 20;
+
+/// How often a paused connection looks whether the pause is over.
+const PAUSE_CHECK: Duration = Duration::from_millis(10);
+
+/// Why a connection ended.
+#[derive(Debug)]
+enum Ended {
+    /// The client closed, or the network did.
+    Closed,
+    /// We close: QUIT, CLIENT KILL, a limit, or the server's stop.
+    Ours,
+}
+
+impl From<io::Error> for Ended {
+    fn from(_: io::Error) -> Self {
+        Self::Closed
+    }
+}
+
+/// What kept a batch from going on.
+enum Stop {
+    /// Too much unsent output.
+    Output,
+    /// CLIENT PAUSE.
+    Paused(Stamp),
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    stream: TcpStream,
+    client: Client,
+    server: Arc<ServerState>,
+    counters: SharedCounters,
+    settings: SettingsView,
+    parser: RequestParser,
+    /// The beginning of a request whose rest is awaited.
+    unfinished: Option<Box<Buffers>>,
+    /// Whether the last read filled its buffer, so that more may be waiting.
+    crowded: bool,
+}
+
+impl Connection {
+    /// A connection of `client` over `stream`.
+    pub(crate) fn new(
+        stream: TcpStream,
+        client: Client,
+        server: Arc<ServerState>,
+        counters: SharedCounters,
+    ) -> Self {
+        let settings = server.settings.view();
+        let parser = RequestParser::default();
+        Self {
+            stream,
+            client,
+            server,
+            counters,
+            settings,
+            parser,
+            unfinished: None,
+            crowded: false,
+        }
+    }
+
+    /// Serves the client until one side closes.
+    pub(crate) async fn serve(mut self) {
+        let _ended = self.run().await;
+        self.server.clients.remove(self.client.shared.id);
+    }
+
+    async fn run(&mut self) -> Result<(), Ended> {
+        loop {
+            let mut buffers = self.receive().await?;
+            loop {
+                let error = self.parse(&mut buffers);
+                if buffers.requests.frames.is_empty() && error.is_none() {
+                    break;
+                }
+                self.answer(&mut buffers).await?;
+                if let Some(error) = error {
+                    write_protocol_error(error, &mut buffers.output, &self.client);
+                    self.send(&mut buffers).await?;
+                    return Err(Ended::Ours);
+                }
+                self.cut(&mut buffers);
+            }
+            self.settle(buffers)?;
+            if self.crowded {
+                // A client that sends faster than it is served takes turns with the others.
+                relay().await;
+            }
+        }
+    }
+
+    /// Waits for bytes and reads them.
+    async fn receive(&mut self) -> Result<Box<Buffers>, Ended> {
+        poll_fn(|context| self.poll_receive(context)).await
+    }
+
+    fn poll_receive(&mut self, context: &mut Context<'_>) -> Poll<Result<Box<Buffers>, Ended>> {
+        self.client.shared.keep_waker(context.waker());
+        if self.client.shared.is_killed() || self.server.shutdown.has_begun() {
+            return Poll::Ready(Err(Ended::Ours));
+        }
+        if self.unfinished.is_none() {
+            // Without a buffer until there is something to put into it.
+            ready!(self.stream.poll_read_ready(context))?;
+        }
+        let mut buffers = self.unfinished.take().unwrap_or_else(Buffers::take);
+        self.make_room(&mut buffers.input);
+        let free = buffers.input.capacity() - buffers.input.len();
+        let read = pin!(self.stream.read_buf(&mut buffers.input));
+        match read.poll(context) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(Ended::Closed)),
+            Poll::Ready(Ok(bytes)) => {
+                self.counters.input_bytes.add(bytes as u64);
+                self.crowded = bytes == free;
+                Poll::Ready(Ok(buffers))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending => {
+                if buffers.input.is_empty() {
+                    buffers.release();
+                } else {
+                    self.unfinished = Some(buffers);
+                }
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Makes room for the next read: for a large argument as much as it needs.
+    fn make_room(&self, input: &mut Vec<u8>) {
+        let free = input.capacity() - input.len();
+        match self.parser.wanted() {
+            Some(wanted) if wanted > input.capacity() => {
+                let doubled = (2 * input.capacity()).max(ARGUMENT_RESERVE_BYTES_MAX);
+                input.reserve_exact(wanted.min(doubled) - input.len());
+            }
+            Some(_) if free > 0 => {}
+            _ if free < INPUT_BYTES / 2 => input.reserve(INPUT_BYTES),
+            _ => {}
+        }
+    }
+
+    #[inline]
+    fn parse(&mut self, buffers: &mut Buffers) -> Option<ProtocolError> {
+        let config = self.settings.refresh(&self.server.settings);
+        let limits = ParseLimits {
+            bulk_bytes_max: config.proto_max_bulk_len,
+            authenticated: self.client.authenticated,
+        };
+        self.parser.parse(&mut buffers.input, limits, &mut buffers.requests).err()
+    }
+
+    /// Runs all requests at hand and sends the replies.
+    async fn answer(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
+        while buffers.next < buffers.requests.frames.len() {
+            let requests = buffers.requests.frames.len() - buffers.next;
+            let prefetch = self.server.prefetch.load(Ordering::Relaxed);
+            if prefetch && requests <= RELAY_REQUESTS_MAX {
+                self.stage_buckets(buffers);
+                relay().await;
+                self.stage_slots(buffers);
+                relay().await;
+                self.stage_records(buffers);
+            }
+            let stop = self.execute(buffers, prefetch);
+            self.send(buffers).await?;
+            if self.client.closing {
+                return Err(Ended::Ours);
+            }
+            if let ControlFlow::Break(Stop::Paused(until)) = stop {
+                self.sit_out(until).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until CLIENT PAUSE is over, or ended early.
+    async fn sit_out(&self, until: Stamp) -> Result<(), Ended> {
+        loop {
+            let now = self.server.clock.now();
+            if now >= until || !self.server.pause.is_on(now) {
+                return Ok(());
+            }
+            if self.client.shared.is_killed() || self.server.shutdown.has_begun() {
+                return Err(Ended::Ours);
+            }
+            tokio::time::sleep(PAUSE_CHECK).await;
+        }
+    }
+
+    /// Runs requests until there are none or something stops them.
+    fn execute(&mut self, buffers: &mut Buffers, prefetch: bool) -> ControlFlow<Stop> {
+        let now = self.server.clock.now();
+        let mut ticks = self.server.clock.ticks();
+        let mut stop = ControlFlow::Continue(());
+        while buffers.next < buffers.requests.frames.len() {
+            if buffers.prepared.is_empty() {
+                self.stage_buckets(buffers);
+                if prefetch && buffers.prepared.len() > 1 {
+                    self.stage_slots(buffers);
+                    self.stage_records(buffers);
+                }
+            }
+            let Self { server, counters, client, settings, .. } = self;
+            let config = settings.config();
+            let mut turn = Turn { server, counters, client, config, now, ticks };
+            stop = run_batch(&mut turn, buffers);
+            ticks = turn.ticks;
+            buffers.prepared.clear();
+            if self.client.closing || stop.is_break() {
+                break;
+            }
+        }
+        self.client.publish(now);
+        stop
+    }
+
+    /// First stage: looks the batch's commands up, hashes their keys, asks for the buckets.
+    fn stage_buckets(&self, buffers: &mut Buffers) {
+        let Buffers { input, requests, next, prepared, .. } = buffers;
+        prepared.clear();
+        for frame in requests.frames[*next..].iter().take(BATCH_REQUESTS_MAX) {
+            let words = Words::from_spans(input, requests.words(*frame));
+            let ready = prepare(&self.server, self.client.db, words);
+            if let Some(hash) = ready.hash() {
+                self.server.engine.prefetch_bucket(hash);
+            }
+            prepared.push(ready);
+        }
+    }
+
+    /// Second stage: asks for the slots that the buckets name.
+    fn stage_slots(&self, buffers: &mut Buffers) {
+        let Buffers { prepared, hints, .. } = buffers;
+        let hashes = prepared.iter().filter_map(Prepared::hash);
+        hints.clear();
+        hints.extend(hashes.map(|hash| self.server.engine.prefetch_slot(hash)));
+    }
+
+    /// Third stage: asks for the records that the slots point to.
+    fn stage_records(&self, buffers: &Buffers) {
+        for hint in &buffers.hints {
+            self.server.engine.prefetch_record(*hint);
+        }
+    }
+
+    /// Sends the output, waiting for the client when it has to.
+    #[inline]
+    async fn send(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
+        if buffers.output.is_empty() {
+            return Ok(());
+        }
+        let sent = match self.stream.try_write(&buffers.output) {
+            Ok(sent) => sent,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(error) => return Err(error.into()),
+        };
+        self.counters.output_bytes.add(sent as u64);
+        if sent < buffers.output.len() {
+            // Boxed: this future is large and rare, the connection's own should stay small.
+            Box::pin(self.send_rest(&buffers.output, sent)).await?;
+        }
+        buffers.output.clear();
+        Ok(())
+    }
+
+    /// Sends the output from `sent` on as the client takes it.
+    async fn send_rest(&mut self, output: &[u8], mut sent: usize) -> Result<(), Ended> {
+        let mut over_soft_since: Option<Stamp> = None;
+        let outcome = loop {
+            let limit = self.settings.refresh(&self.server.settings).client_output_buffer_limit;
+            let unsent = (output.len() - sent) as u64;
+            self.client.shared.output_bytes.store(unsent, Ordering::Relaxed);
+            if unsent == 0 {
+                break Ok(());
+            }
+            let now = self.server.clock.now();
+            let over_soft = limit.soft_bytes > 0 && unsent > limit.soft_bytes;
+            over_soft_since = over_soft.then(|| over_soft_since.unwrap_or(now));
+            let too_long = over_soft_since
+                .is_some_and(|since| now.millis_since(since) >= limit.soft_seconds * 1000);
+            if too_long || (limit.hard_bytes > 0 && unsent > limit.hard_bytes) {
+                self.server.metrics.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+                break Err(Ended::Ours);
+            }
+            // Looks at the soft limit at least once a second.
+            let writable = poll_fn(|context| self.poll_writable(context));
+            let waited = tokio::time::timeout(Duration::from_secs(1), writable).await;
+            if let Ok(Err(ended)) = waited {
+                break Err(ended);
+            }
+            match self.stream.try_write(&output[sent..]) {
+                Ok(more) => {
+                    self.counters.output_bytes.add(more as u64);
+                    sent += more;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => break Err(error.into()),
+            }
+        };
+        self.client.shared.output_bytes.store(0, Ordering::Relaxed);
+        outcome
+    }
+
+    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        if self.client.shared.is_killed() {
+            return Poll::Ready(Err(Ended::Ours));
+        }
+        self.stream.poll_write_ready(context).map_err(Ended::from)
+    }
+
+    /// Cuts what has been executed off the input.
+    fn cut(&mut self, buffers: &mut Buffers) {
+        let consumed = self.parser.consumed();
+        self.parser.rebase(&mut buffers.requests);
+        if consumed == buffers.input.len() {
+            buffers.input.clear();
+        } else {
+            buffers.input.drain(..consumed);
+        }
+        buffers.next = 0;
+    }
+
+    /// Keeps the buffers while they hold the beginning of a request.
+    fn settle(&mut self, buffers: Box<Buffers>) -> Result<(), Ended> {
+        let waiting = buffers.input.len() as u64;
+        self.client.shared.input_bytes.store(waiting, Ordering::Relaxed);
+        if waiting == 0 {
+            buffers.release();
+            return Ok(());
+        }
+        if waiting > self.settings.config().client_query_buffer_limit {
+            self.server.metrics.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+            return Err(Ended::Ours);
+        }
+        self.unfinished = Some(buffers);
+        Ok(())
+    }
+}
+
+/// Runs what is prepared, one after the other.
+fn run_batch(turn: &mut Turn<'_>, buffers: &mut Buffers) -> ControlFlow<Stop> {
+    let Buffers { input, requests, next, prepared, output, .. } = buffers;
+    for ready in prepared.iter() {
+        if output.len() > OUTPUT_PAUSE_BYTES {
+            return ControlFlow::Break(Stop::Output);
+        }
+        if let Some(until) = turn.paused_until(ready) {
+            return ControlFlow::Break(Stop::Paused(until));
+        }
+        let words = Words::from_spans(input, requests.words(requests.frames[*next]));
+        *next += 1;
+        turn.execute(words, *ready, output);
+        if turn.client.closing {
+            break;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// Lets the other ready connections of this thread go first, once.
+///
+/// The waker puts this task behind them in the run queue at once; tokio's `yield_now` would wait until
+/// the socket driver has been asked for news, which costs a system call.
+fn relay() -> impl Future<Output = ()> {
+    let mut relayed = false;
+    poll_fn(move |context| {
+        if relayed {
+            return Poll::Ready(());
+        }
+        relayed = true;
+        context.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+#[cold]
+fn write_protocol_error(error: ProtocolError, output: &mut Vec<u8>, client: &Client) {
+    let mut text = b"ERR ".to_vec();
+    error.write_text(&mut text);
+    Reply::new(output, client.protocol).error(&text);
+}

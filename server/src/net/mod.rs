@@ -1,0 +1,10 @@
+//! The network: sockets in, bytes to and from connections, nothing about commands.
+//!
+//! [`listener`] accepts on a thread of its own and deals sockets round robin to the threads of
+//! [`worker`], each a `current_thread` runtime. A socket stays on its thread; [`connection`] is its
+//! loop, and the hot path of the whole server.
+
+pub(crate) mod buffers;
+pub(crate) mod connection;
+pub(crate) mod listener;
+pub(crate) mod worker;

@@ -1,0 +1,76 @@
+//! A worker: one thread, one `current_thread` runtime, the connections dealt to it.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+
+use super::connection::Connection;
+use super::listener::Arrival;
+use crate::state::ServerState;
+
+/// How many tasks run between two looks at the sockets. More than tokio's default, because the tasks of
+/// one look are each other's batch (see [`super::connection`]).
+const TASKS_BETWEEN_POLLS: u32 = 256;
+
+/// A running worker.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Where the listener puts connections.
+    pub(crate) arrivals: UnboundedSender<Arrival>,
+    /// The thread, which ends after the listener's last sender is gone and its connections are closed.
+    pub(crate) thread: JoinHandle<()>,
+}
+
+impl Worker {
+    /// Starts the worker's thread.
+    pub(crate) fn start(index: usize, server: &Arc<ServerState>) -> io::Result<Self> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .event_interval(TASKS_BETWEEN_POLLS)
+            .build()?;
+        let (arrivals, receiver) = mpsc::unbounded_channel();
+        let server = Arc::clone(server);
+        let thread = std::thread::Builder::new()
+            .name(format!("hallpass-{index}"))
+            .spawn(move || run(&runtime, &server, receiver))?;
+        Ok(Self { arrivals, thread })
+    }
+}
+
+fn run(runtime: &Runtime, server: &Arc<ServerState>, mut arrivals: UnboundedReceiver<Arrival>) {
+    let counters = server.metrics.add_thread();
+    // Each connection holds a sender; when the last one is gone, all are closed.
+    let (alive, mut all_closed) = mpsc::channel::<()>(1);
+    runtime.block_on(async move {
+        loop {
+            let arrival = tokio::select! {
+                biased;
+                () = server.shutdown.wait() => break,
+                arrival = arrivals.recv() => arrival,
+            };
+            let Some(Arrival { stream, client }) = arrival else { break };
+            counters.connections.add(1);
+            let id = client.shared.id;
+            let Ok(stream) = TcpStream::from_std(stream) else {
+                server.clients.remove(id);
+                continue;
+            };
+            let connection =
+                Connection::new(stream, client, Arc::clone(server), Arc::clone(&counters));
+            let alive = alive.clone();
+            runtime.spawn(async move {
+                connection.serve().await;
+                drop(alive);
+            });
+        }
+        drop(alive);
+        let patience = Duration::from_secs(server.settings.current().shutdown_timeout);
+        // Whoever has not taken its replies by then loses them.
+        let _late = tokio::time::timeout(patience, all_closed.recv()).await;
+    });
+}

@@ -1,0 +1,86 @@
+//! The server as a value: start it, learn where it listens, stop it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread::JoinHandle;
+
+use crate::config::Config;
+use crate::error::StartError;
+use crate::maintenance;
+use crate::net::listener::Listeners;
+use crate::net::worker::Worker;
+use crate::state::ServerState;
+
+/// A running server. Dropping it stops it.
+#[derive(Debug)]
+pub struct Server {
+    state: Arc<ServerState>,
+    listeners: Listeners,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts a server: binds its addresses, then starts its threads.
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let listeners = Listeners::bind(&config)?;
+        let worker_count = config.thread_count();
+        let state = Arc::new(ServerState::new(config));
+        if let Some(address) = listeners.addresses.first() {
+            state.port.store(address.port(), Ordering::Relaxed);
+        }
+        let mut server = Self { state, listeners, threads: Vec::new() };
+        // From here on a failure drops `server`, which stops what was started.
+        server.start_threads(worker_count).map_err(StartError::Thread)?;
+        Ok(server)
+    }
+
+    fn start_threads(&mut self, worker_count: usize) -> std::io::Result<()> {
+        let state = Arc::clone(&self.state);
+        self.threads.push(
+            std::thread::Builder::new()
+                .name("hallpass-sweep".into())
+                .spawn(move || maintenance::run(&state))?,
+        );
+        let mut arrivals = Vec::new();
+        for index in 0..worker_count {
+            let worker = Worker::start(index, &self.state)?;
+            arrivals.push(worker.arrivals);
+            self.threads.push(worker.thread);
+        }
+        self.threads.extend(self.listeners.start(&self.state, &arrivals)?);
+        Ok(())
+    }
+
+    /// Where it listens, with the ports in use.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        &self.listeners.addresses
+    }
+
+    /// What its threads share.
+    pub fn state(&self) -> &Arc<ServerState> {
+        &self.state
+    }
+
+    /// Stops: takes no more connections, answers what was read, closes, ends the threads.
+    pub fn shutdown(mut self) {
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        self.state.begin_shutdown();
+        self.listeners.stop();
+        for thread in self.threads.drain(..) {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                crate::log::line(format_args!("a thread panicked"));
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
