@@ -143,6 +143,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "6.2.0",
         complexity: "O(N) where N is the number of fields shown",
         reply: "Bulk string or null; with count an array of bulk strings, with WITHVALUES of pairs",
+        difference: "A negative count below -1048576 is refused.",
         run: Run::Read(hrandfield),
         ..ROW
     },

@@ -115,6 +115,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         summary: "All keys whose names match a pattern. SCAN finds them in small steps.",
         complexity: "O(N) where N is the number of keys in the store",
         reply: "Array of bulk strings",
+        difference: "Sessions are not shown: they live in a name space of their own.",
         run: Run::Read(keys),
         ..ROW
     },
@@ -189,6 +190,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         keys: KeyPositions::NONE,
         summary: "A key picked at random.",
         reply: "Bulk string, or null when the database is empty",
+        difference: "Sessions are not among the keys.",
         run: Run::Read(random_key),
         ..ROW
     },
@@ -228,6 +230,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "2.8.0",
         complexity: "O(N) where N is COUNT",
         reply: "Array: next cursor (0 at the end), array of bulk strings",
+        difference: "Sessions are not shown: they live in a name space of their own. The \
+                    order and the cursors are Hallpass' own.",
         run: Run::Read(scan),
         ..ROW
     },
@@ -241,6 +245,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "3.2.1",
         complexity: "O(N) where N is the number of keys",
         reply: "Integer",
+        difference: "No access times are kept, so that a read stores nothing.",
         run: Run::Read(exists),
         ..ROW
     },

@@ -147,6 +147,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         syntax: "key index element",
         summary: "Replaces the value at an index.",
         reply: "OK. Errors: ERR no such key, ERR index out of range",
+        difference: "An index that is no integer is refused before the key is looked at.",
         run: Run::Write { lower: lower_lset, render: render::done },
         ..ROW
     },

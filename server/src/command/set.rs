@@ -177,6 +177,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         summary: "Members picked at random: different ones, or with a negative count any.",
         complexity: "O(N) where N is the number of members shown",
         reply: "Bulk string or null; with count an array of bulk strings",
+        difference: "A negative count below -1048576 is refused.",
         run: Run::Read(srandmember),
         ..ROW
     },

@@ -63,6 +63,8 @@ pub struct CommandSpec {
     pub group: &'static str,
     /// The shape of the reply, in words.
     pub reply: &'static str,
+    /// Where it answers otherwise than Redis 7.2, for the reference page; empty when it does not.
+    pub difference: &'static str,
     /// What the first word after the name names, for prefetching.
     pub subject: Subject,
     /// The subcommands of a container.
@@ -85,6 +87,7 @@ impl CommandSpec {
         complexity: "O(1)",
         group: "",
         reply: "",
+        difference: "",
         subject: Subject::FirstKey,
         subcommands: &[],
         run: Run::Container,

@@ -89,6 +89,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         summary: "Reads a string and sets or removes its deadline in the same step.",
         since: "6.2.0",
         reply: "Bulk string, or null without the key",
+        difference: "A bad time is refused before the key is looked at, so also without the \
+                    key.",
         run: Run::Write { lower: lower_getex, render: render::bulk },
         ..ROW
     },
@@ -145,6 +147,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         summary: "Adds to a decimal number, which begins as 0.",
         since: "2.6.0",
         reply: "Bulk string: the new value",
+        difference: "An increment that is no number is refused before the key is looked at.",
         run: Run::Write { lower: lower_incrbyfloat, render: render::bulk },
         ..ROW
     },

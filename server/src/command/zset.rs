@@ -134,6 +134,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "6.2.0",
         complexity: "O(N) where N is the number of members shown",
         reply: "Bulk string or null; with count an array, with WITHSCORES of members and scores",
+        difference: "A negative count below -1048576 is refused.",
         run: Run::Read(zrandmember),
         ..ROW
     },
@@ -319,6 +320,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "2.8.0",
         complexity: "O(N) where N is COUNT",
         reply: "Array: next cursor (0 at the end), array of members and scores in turn",
+        difference: "Scores are written as ZSCORE writes them; Redis writes those of large \
+                    sorted sets with 17 digits.",
         run: Run::Read(zscan),
         ..ROW
     },

@@ -38,6 +38,8 @@ pub(super) const OBJECT: CommandSpec = CommandSpec {
             summary: "The representation of a value, by Redis' rules on size and content.",
             complexity: "O(1)",
             reply: "Bulk string, or null without the key",
+            difference: "A string is described by its content alone: one that APPEND or \
+                        SETRANGE has changed is not raw for that reason.",
             run: Run::Read(|context, request| {
                 describe(context, request, |entry, reply| {
                     reply.bulk(encoding(entry.value).as_bytes());
@@ -77,6 +79,7 @@ pub(super) const OBJECT: CommandSpec = CommandSpec {
             name: "idletime",
             summary: "An error: access times are not kept.",
             reply: "Error, or null without the key",
+            difference: "Redis answers seconds since the last access.",
             run: Run::Read(|context, request| {
                 describe(context, request, |_, _| {
                     Err("ERR access times are not kept, so there is no idle time to tell".into())
@@ -88,6 +91,7 @@ pub(super) const OBJECT: CommandSpec = CommandSpec {
             name: "refcount",
             summary: "How many places refer to a value: one.",
             reply: "Integer 1, or null without the key",
+            difference: "Redis answers 2147483647 for the small integers it shares.",
             run: Run::Read(|context, request| {
                 describe(context, request, |_, reply| {
                     reply.integer(1);
