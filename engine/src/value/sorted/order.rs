@@ -138,21 +138,23 @@ impl Order {
             !(first..chunk).contains(&(index - 1)) || !slots.is_empty()
         });
         self.tidy(first);
-        self.tidy(first.saturating_sub(1));
         drained
     }
 
-    /// Removes the chunk when it is empty, and joins it with a neighbour when both are small.
+    /// Removes the chunk when it is empty, and joins the ones around it where two are small together.
     fn tidy(&mut self, chunk: usize) {
         if self.chunks.get(chunk).is_some_and(Vec::is_empty) {
             self.chunks.remove(chunk);
         }
-        for left in [chunk, chunk.saturating_sub(1)] {
-            if let (Some(lower), Some(upper)) = (self.chunks.get(left), self.chunks.get(left + 1))
-                && lower.len() + upper.len() <= CHUNK_ENTRIES_MAX / 2
-            {
+        let mut left = chunk.saturating_sub(1);
+        while left <= chunk + 1
+            && let (Some(lower), Some(upper)) = (self.chunks.get(left), self.chunks.get(left + 1))
+        {
+            if lower.len() + upper.len() <= CHUNK_ENTRIES_MAX / 2 {
                 let upper = self.chunks.remove(left + 1);
                 self.chunks[left].extend(upper);
+            } else {
+                left += 1;
             }
         }
     }
@@ -219,3 +221,6 @@ impl DoubleEndedIterator for Slots<'_> {
         self.chunks.get(self.back.chunk)?.get(self.back.offset).copied()
     }
 }
+
+#[cfg(test)]
+mod tests;
