@@ -20,6 +20,9 @@ const LOAD_PIPELINE: usize = 64;
 /// A core that is idle for less than this is called saturated.
 const SATURATED: f64 = 0.95;
 
+/// A server and a generator both idle for more than this had to share their cores with others.
+const CONTENDED: f64 = 0.9;
+
 /// One server at one pipeline depth.
 #[derive(Debug, Serialize)]
 pub(crate) struct Point {
@@ -217,6 +220,7 @@ fn medians(rounds: &[Measurement]) -> Medians {
         (true, true) => "both",
         (true, false) => "server",
         (false, true) => "generator",
+        (false, false) if server_busy.max(generator_busy) < CONTENDED => "other work",
         (false, false) => "neither",
     };
     Medians {
