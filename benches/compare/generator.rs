@@ -378,10 +378,10 @@ impl Connection {
 }
 
 /// Sends `SESSION.CREATE` requests over one connection and returns the ids that came back.
-pub(crate) fn create_sessions(server: &Server, requests: &Requests) -> Result<Vec<Vec<u8>>> {
+pub(crate) fn create_sessions(port: u16, requests: &Requests) -> Result<Vec<Vec<u8>>> {
     const BATCH: usize = 64;
-    let address = (Ipv4Addr::LOCALHOST, server.port());
-    let mut stream = TcpStream::connect(address).context("connecting to a server")?;
+    let mut stream =
+        TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("connecting to a server")?;
     let silence_max = Duration::from_secs(SILENCE_MAX.tv_sec.unsigned_abs());
     stream.set_read_timeout(Some(silence_max)).context("SO_RCVTIMEO")?;
     let mut ids = Vec::with_capacity(requests.len());
@@ -412,4 +412,49 @@ pub(crate) fn create_sessions(server: &Server, requests: &Requests) -> Result<Ve
         return Ok(ids);
     }
     Err(Error::Refused(format!("{} ids to {} SESSION.CREATE", ids.len(), requests.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::TcpListener;
+
+    #[test]
+    fn ids_are_taken_from_the_replies() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let mut requests = Requests::default();
+        for _ in 0..100 {
+            requests.push(&[b"SESSION.CREATE", b"user"]);
+        }
+        let request_bytes = requests.bytes(requests.span(0..1)).len();
+        let server = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = vec![0; request_bytes];
+            for id in 0..100 {
+                stream.read_exact(&mut request).unwrap();
+                let reply = format!("*4\r\n$2\r\nid\r\n$3\r\n{id:03}\r\n$7\r\ncreated\r\n:1\r\n");
+                stream.write_all(reply.as_bytes()).unwrap();
+            }
+        });
+        let ids = create_sessions(port, &requests).unwrap();
+        server.join().unwrap();
+        assert_eq!(ids.len(), 100);
+        assert_eq!(ids[42], b"042");
+    }
+
+    #[test]
+    fn requests_begin_again_only_when_endless() {
+        let mut requests = Requests::default();
+        for _ in 0..5 {
+            requests.push(&[b"PING"]);
+        }
+        let sending = Sending::Batch;
+        let mut feed = Feed { requests: &requests, sending, pipeline: 2, next: 0, endless: true };
+        let ranges: Vec<_> = (0..4).map(|_| feed.take(2)).collect();
+        assert_eq!(ranges, [0..2, 2..4, 0..2, 2..4]);
+        let mut feed = Feed { endless: false, next: 0, ..feed };
+        let ranges: Vec<_> = (0..4).map(|_| feed.take(2)).collect();
+        assert_eq!(ranges, [0..2, 2..4, 4..5, 5..5]);
+    }
 }

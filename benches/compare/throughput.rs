@@ -116,7 +116,7 @@ pub(crate) fn session_mix(
             Kind::Hallpass => {
                 eprintln!("creating {} sessions in {}", keys.len(), peer.name);
                 let server = Server::start(peer, options.server_core, &options.output)?;
-                let ids = create_sessions(&server, &create.requests)?;
+                let ids = create_sessions(server.port(), &create.requests)?;
                 (server, Rc::new(look_ups(command, &ids)))
             }
             Kind::Valkey | Kind::Redis => (loaded(options, peer, &load)?, Rc::clone(&reads)),
