@@ -128,7 +128,11 @@ fn select(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), C
     let index = request.integer(1)?;
     match u8::try_from(index) {
         Ok(db) if db < DATABASES => context.client.db = db,
-        _ if i32::try_from(index).is_err() => return Err(CommandError::NotAnInteger),
+        _ if i32::try_from(index).is_err() => {
+            return Err(
+                "ERR value is out of range, value must between -2147483648 and 2147483647".into()
+            );
+        }
         _ => return Err("ERR DB index is out of range".into()),
     }
     context.reply.ok();

@@ -17,14 +17,22 @@ pub mod table;
 
 mod collection;
 mod cursor;
+mod help;
 mod range;
 mod render;
 
+pub mod admin;
+pub mod catalog;
+pub mod client;
 pub mod connection;
 pub mod hash;
+pub mod info;
 pub mod key;
 pub mod list;
+pub mod memory;
 pub mod session;
 pub mod set;
+pub mod settings;
+pub mod slow_log;
 pub mod string;
 pub mod zset;

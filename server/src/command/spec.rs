@@ -3,7 +3,8 @@
 //! A family's table is written as `CommandSpec { name: "get", .., ..CommandSpec::ROW }`. The row is
 //! read by lookup, arity and flag checks, COMMAND and its DOCS, statistics, and the reference page.
 
-use hallpass_engine::{Op, Outcome};
+use hallpass_engine::value::number::parse_i64;
+use hallpass_engine::{Op, Outcome, Words};
 
 use super::context::{LocalContext, LowerContext, ReadContext};
 use super::error::CommandError;
@@ -165,6 +166,26 @@ impl KeyPositions {
     }
 }
 
+impl KeyPositions {
+    /// The indexes of the keys among `words`. `None` when the word that counts them is no number, or
+    /// counts more than there are.
+    pub fn of(self, words: Words<'_>) -> Option<impl Iterator<Item = usize> + use<>> {
+        let len = words.len();
+        let (first, last, step) = if self.counted_by > 0 {
+            let counted_by = self.counted_by.unsigned_abs() as usize;
+            let count = (counted_by < len).then(|| parse_i64(words.at(counted_by)))??;
+            let count = usize::try_from(count).ok().filter(|count| *count > 0)?;
+            (counted_by + 1, counted_by.checked_add(count)?, 1)
+        } else {
+            let from_end = self.last.unsigned_abs() as usize;
+            let last = if self.last < 0 { len.checked_sub(from_end)? } else { from_end };
+            (self.first.unsigned_abs() as usize, last, self.step.unsigned_abs() as usize)
+        };
+        (last < len || self.counted_by == 0).then_some(())?;
+        Some((first..(last + 1).min(len)).step_by(step.max(1)))
+    }
+}
+
 /// Declares a set of named bits with the names Redis uses.
 macro_rules! bits {
     ($(#[$doc:meta])* $type:ident: $($(#[$item_doc:meta])* $constant:ident = $name:literal,)*) => {
@@ -295,6 +316,21 @@ mod tests {
         assert!(row.accepts(2) && !row.accepts(1) && !row.accepts(3));
         let row = CommandSpec { arity: -2, ..CommandSpec::ROW };
         assert!(row.accepts(2) && !row.accepts(1) && row.accepts(3));
+    }
+
+    #[test]
+    fn keys_are_found_by_position_or_by_count() {
+        let keys = |positions: KeyPositions, request: &str| {
+            let words: Vec<&[u8]> = request.split(' ').map(str::as_bytes).collect();
+            positions.of(Words::from_slices(&words)).map(Iterator::collect::<Vec<_>>)
+        };
+        assert_eq!(keys(KeyPositions::FIRST, "get a"), Some(vec![1]));
+        assert_eq!(keys(KeyPositions::ALL, "del a b c"), Some(vec![1, 2, 3]));
+        assert_eq!(keys(KeyPositions::PAIRS, "mset a 1 b 2"), Some(vec![1, 3]));
+        assert_eq!(keys(KeyPositions::TWO, "rename a b"), Some(vec![1, 2]));
+        assert_eq!(keys(KeyPositions::counted(1), "sintercard 2 a b LIMIT 1"), Some(vec![2, 3]));
+        assert_eq!(keys(KeyPositions::counted(1), "sintercard 3 a b"), None);
+        assert_eq!(keys(KeyPositions::counted(1), "sintercard x a"), None);
     }
 
     #[test]

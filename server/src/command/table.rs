@@ -10,6 +10,13 @@ use super::spec::CommandSpec;
 /// All families, in the order COMMAND lists them.
 pub static FAMILIES: &[&[CommandSpec]] = &[
     super::connection::COMMANDS,
+    super::client::COMMANDS,
+    super::catalog::COMMANDS,
+    super::settings::COMMANDS,
+    super::admin::COMMANDS,
+    super::memory::COMMANDS,
+    super::slow_log::COMMANDS,
+    super::info::COMMANDS,
     super::string::COMMANDS,
     super::key::COMMANDS,
     super::hash::COMMANDS,
@@ -139,6 +146,13 @@ impl Table {
         }
         let Some(second) = second else { return Found::Command(entry) };
         entry.subcommand(second).map_or(Found::UnknownSubcommand(entry), Found::Command)
+    }
+
+    /// The command or subcommand with this [`Entry::index`].
+    pub fn by_index(&self, index: usize) -> Option<&Entry> {
+        let all =
+            self.entries.iter().flat_map(|entry| std::iter::once(entry).chain(&entry.subcommands));
+        all.into_iter().nth(index)
     }
 
     /// The command or subcommand of a full name such as `client|list`, in any case.

@@ -18,7 +18,7 @@ pub fn read(path: &Path, config: &mut Config) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn parse(text: &str, path: &str, config: &mut Config) -> Result<(), ConfigError> {
+pub(super) fn parse(text: &str, path: &str, config: &mut Config) -> Result<(), ConfigError> {
     let wrong = |at: usize, message: String| {
         let line = text[..at].matches('\n').count() + 1;
         ConfigError::Value { place: format!("{path}:{line}"), message }

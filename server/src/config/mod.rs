@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod file;
+pub mod rewrite;
 pub mod settings;
 pub mod value;
 
