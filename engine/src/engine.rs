@@ -1,9 +1,24 @@
-//! The engine: the store as one value, shared between threads.
+//! The engine: the store as one value, shared between threads, and its reads.
+//!
+//! Writes go through [`Engine::apply`]; reads look at records under the shard's read guard and hand them
+//! to a closure, so nothing is copied that the caller does not copy. The prefetch stages let a server
+//! that has many requests at hand wait for memory once instead of once a request.
 
-use crate::key::{HashSeed, Key, SessionHash, Words};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use smallvec::SmallVec;
+
+use crate::expiry::{eviction, sweep};
+use crate::key::{DATABASES, HashSeed, Key, SessionHash, Words};
 use crate::op::Op;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Refusal};
+use crate::session::meta::Meta;
+use crate::session::{list, read};
+use crate::store::Store;
+use crate::store::record::{Kind, Record};
+use crate::store::shard::Shard;
 use crate::time::Stamp;
+use crate::user::shard::UserName;
 use crate::value::Collection;
 
 /// What an engine is built with. All of it is fixed for its life, but for the memory limit.
@@ -33,6 +48,25 @@ pub struct SizeLimits {
     pub meta_bytes_max: usize,
 }
 
+impl Config {
+    /// The defaults: 256 shards and the limits of [`SizeLimits::default`].
+    pub fn new(seed: HashSeed) -> Self {
+        Self { seed, shards: 256, sizes: SizeLimits::default() }
+    }
+}
+
+impl Default for SizeLimits {
+    fn default() -> Self {
+        Self {
+            key_bytes_max: 65_535,
+            value_bytes_max: 512 << 20,
+            user_bytes_max: 1024,
+            session_bytes_max: 1 << 20,
+            meta_bytes_max: 4096,
+        }
+    }
+}
+
 /// What to do when `maxmemory` is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eviction {
@@ -48,10 +82,9 @@ pub struct Entry<'a> {
     pub deadline: Stamp,
     /// The value.
     pub value: Value<'a>,
-    /// Bytes of memory it takes, overhead included.
-    pub memory_bytes: usize,
     /// Whose it is.
     pub owner: Option<&'a [u8]>,
+    record: Record,
 }
 
 /// A value, borrowed from the record.
@@ -79,8 +112,8 @@ pub struct SessionView<'a> {
     pub seen: Stamp,
     /// When its user last authenticated.
     pub authenticated: Stamp,
-    /// Idle limit in milliseconds, 0 for none.
-    pub idle_millis: u64,
+    /// Idle limit in seconds, 0 for none.
+    pub idle_seconds: u32,
     /// When it ends if nobody touches it: the sooner of idle and absolute deadline.
     pub expires: Stamp,
     /// The absolute deadline.
@@ -89,23 +122,13 @@ pub struct SessionView<'a> {
     pub version: u32,
 }
 
-/// A session's metadata fields, encoded in its record.
-#[derive(Clone, Copy)]
-pub struct Meta<'a> {
-    encoded: &'a [u8],
-}
-
-impl<'a> Meta<'a> {
-    /// Names and values in the order they were set.
-    pub fn iter(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
-        let _ = self.encoded;
-        std::iter::empty()
-    }
-}
-
 /// Where a prefetch got to: handed from one stage to the next.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Hint(#[allow(dead_code)] u64);
+pub struct Hint {
+    hash: u64,
+    /// The slot + 1; 0 when there is none.
+    slot: u32,
+}
 
 /// What [`Engine::sweep`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -144,137 +167,345 @@ pub struct DatabaseStatistics {
     pub expires: u64,
 }
 
-/// The session store.
-pub struct Engine {}
+/// The session store. Cheap to share by reference between any number of threads.
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) sizes: SizeLimits,
+    memory_bytes_max: AtomicU64,
+    evicts: AtomicBool,
+    eviction_cursor: AtomicUsize,
+    evicted_total: AtomicU64,
+}
 
 impl Engine {
-    /// An empty store.
-    pub fn new(_config: &Config) -> Self {
-        unimplemented!()
+    /// An empty store. Panics when the number of shards is not a power of two between 1 and 256.
+    pub fn new(config: &Config) -> Self {
+        Self {
+            store: Store::new(config.seed, config.shards),
+            sizes: config.sizes,
+            memory_bytes_max: AtomicU64::new(0),
+            evicts: AtomicBool::new(false),
+            eviction_cursor: AtomicUsize::new(0),
+            evicted_total: AtomicU64::new(0),
+        }
     }
 
     /// The seed keys are hashed with.
     pub fn seed(&self) -> &HashSeed {
-        unimplemented!()
+        &self.store.seed
+    }
+
+    /// The limits on sizes.
+    pub fn sizes(&self) -> &SizeLimits {
+        &self.sizes
     }
 
     /// Sets the memory limit in bytes (0: none) and what happens at it.
-    pub fn set_memory_limit(&self, _bytes_max: u64, _eviction: Eviction) {
-        unimplemented!()
+    pub fn set_memory_limit(&self, bytes_max: u64, eviction: Eviction) {
+        self.memory_bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.evicts.store(eviction == Eviction::NearestDeadline, Ordering::Relaxed);
     }
 
     /// Applies one op at the given time. Deterministic, without I/O; locks only the shards it needs.
-    pub fn apply(&self, _op: &Op<'_>, _now: Stamp) -> Outcome {
-        unimplemented!()
+    pub fn apply(&self, op: &Op<'_>, now: Stamp) -> Outcome {
+        crate::apply::apply(self, op, now)
     }
 
     /// Looks at a key under its shard's guard.
+    #[inline]
     pub fn look<R>(
         &self,
-        _key: Key<'_>,
-        _now: Stamp,
-        _read: impl FnOnce(Option<Entry<'_>>) -> R,
+        key: Key<'_>,
+        now: Stamp,
+        read: impl FnOnce(Option<Entry<'_>>) -> R,
     ) -> R {
-        unimplemented!()
+        let shard = self.store.read(key.hash);
+        let found = shard.find_key(&key).map(|found| found.record);
+        read(found.filter(|&record| shard.is_live(record, self.store.epoch(), now)).map(entry))
     }
 
     /// Looks at several keys of one database at one instant, in the order given.
     pub fn look_many<R>(
         &self,
-        _db: u8,
-        _keys: Words<'_>,
-        _now: Stamp,
-        _read: impl FnOnce(&[Option<Entry<'_>>]) -> R,
+        db: u8,
+        keys: Words<'_>,
+        now: Stamp,
+        read: impl FnOnce(&[Option<Entry<'_>>]) -> R,
     ) -> R {
-        unimplemented!()
+        let keys: SmallVec<[Key<'_>; 16]> =
+            keys.iter().map(|key| Key::new(&self.store.seed, db, key)).collect();
+        let mut indexes: SmallVec<[usize; 16]> =
+            keys.iter().map(|key| self.store.shard_of(key.hash)).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        let guards: SmallVec<[_; 16]> =
+            indexes.iter().map(|&index| self.store.shards[index].lock.read()).collect();
+        let epoch = self.store.epoch();
+        let entries: SmallVec<[Option<Entry<'_>>; 16]> = keys
+            .iter()
+            .map(|key| {
+                let at = indexes.binary_search(&self.store.shard_of(key.hash)).ok()?;
+                let shard: &Shard = guards.get(at)?;
+                let record = shard.find_key(key)?.record;
+                shard.is_live(record, epoch, now).then(|| entry(record))
+            })
+            .collect();
+        read(&entries)
     }
 
-    /// Visits at least `count` slots from `cursor` on (0 to begin) and returns the next cursor, 0 at the
-    /// end. Every key that is there from the first call to the last is visited at least once.
+    /// Visits about `count` keys from `cursor` on (0 to begin) and returns the next cursor, 0 at the end.
+    /// Every key that is there from the first call to the last is visited exactly once, because a key
+    /// keeps its slot for life.
     pub fn scan(
         &self,
-        _db: u8,
-        _cursor: u64,
-        _count: usize,
-        _now: Stamp,
-        _visit: impl FnMut(&[u8], Entry<'_>),
+        db: u8,
+        cursor: u64,
+        count: usize,
+        now: Stamp,
+        mut visit: impl FnMut(&[u8], Entry<'_>),
     ) -> u64 {
-        unimplemented!()
+        let (mut index, mut from) = ((cursor >> 24) as usize, cursor as u32 & 0x00ff_ffff);
+        let epoch = self.store.epoch();
+        let mut visited = 0;
+        // Empty and foreign slots cost little; the bound keeps one call from walking a whole store.
+        let mut steps = count.saturating_mul(10).saturating_add(1000);
+        while let Some(cell) = self.store.shards.get(index) {
+            let shard = cell.lock.read();
+            if shard.plain[usize::from(db % DATABASES)].keys > 0 {
+                for slot in from..shard.slots.len() {
+                    if visited >= count || steps == 0 {
+                        return (index as u64) << 24 | u64::from(slot);
+                    }
+                    steps -= 1;
+                    if let Some(record) = shard.slots.get(slot)
+                        && !record.in_session_space()
+                        && record.db() == db
+                        && shard.is_live(record, epoch, now)
+                    {
+                        visit(record.key_bytes(), entry(record));
+                        visited += 1;
+                    }
+                }
+            }
+            index += 1;
+            from = 0;
+        }
+        0
     }
 
     /// A key of the database picked by `seed`.
-    pub fn random_key(&self, _db: u8, _seed: u64, _now: Stamp) -> Option<Vec<u8>> {
-        unimplemented!()
+    pub fn random_key(&self, db: u8, seed: u64, now: Stamp) -> Option<Vec<u8>> {
+        let shards = self.store.shards.len();
+        let start = seed as usize % shards;
+        let epoch = self.store.epoch();
+        for step in 0..shards {
+            let shard = self.store.shards[(start + step) % shards].lock.read();
+            if shard.plain[usize::from(db % DATABASES)].keys == 0 {
+                continue;
+            }
+            let length = shard.slots.len();
+            let first = (seed >> 32) as u32 % length.max(1);
+            let pick = (first..length).chain(0..first).find_map(|slot| {
+                let record = shard.slots.get(slot)?;
+                let fits = !record.in_session_space()
+                    && record.db() == db
+                    && shard.is_live(record, epoch, now);
+                fits.then(|| record.key_bytes().to_vec())
+            });
+            if pick.is_some() {
+                return pick;
+            }
+        }
+        None
     }
 
     /// Checks a session and, with `touch`, moves its idle deadline. The hot path: `read` gets the user.
+    #[inline]
     pub fn validate<R>(
         &self,
-        _id: &SessionHash,
-        _now: Stamp,
-        _touch: bool,
-        _read: impl FnOnce(Option<&[u8]>) -> R,
+        id: &SessionHash,
+        now: Stamp,
+        touch: bool,
+        read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> R {
-        unimplemented!()
+        read::with_live(&self.store, id, now, |live| {
+            if touch && let Some((_, record)) = live {
+                read::touch_record(record, now);
+            }
+            read(live.and_then(|(_, record)| record.owner()).map(|owner| owner.name()))
+        })
     }
 
     /// Looks at a session and, with `touch`, moves its idle deadline first.
     pub fn session<R>(
         &self,
-        _id: &SessionHash,
-        _now: Stamp,
-        _touch: bool,
-        _read: impl FnOnce(Option<SessionView<'_>>) -> R,
+        id: &SessionHash,
+        now: Stamp,
+        touch: bool,
+        read: impl FnOnce(Option<SessionView<'_>>) -> R,
     ) -> R {
-        unimplemented!()
+        read::with_live(&self.store, id, now, |live| {
+            if touch && let Some((_, record)) = live {
+                read::touch_record(record, now);
+            }
+            read(live.map(|(shard, record)| read::view(shard, record)))
+        })
     }
 
-    /// Visits up to `count` live sessions of a user from `cursor` on (0 to begin; oldest first) and returns
-    /// the next cursor, 0 at the end. With `count` `usize::MAX` it is exact at one instant.
+    /// Visits up to `count` live sessions of a user from `cursor` on (0 to begin), in an order that stays
+    /// the same while they live, and returns the next cursor, 0 at the end. One call is exact at one
+    /// instant; over several, every session that lives throughout is visited once.
     pub fn sessions_of(
         &self,
-        _user: &[u8],
-        _cursor: u64,
-        _count: usize,
-        _now: Stamp,
-        _visit: impl FnMut(SessionView<'_>),
+        user: &[u8],
+        cursor: u64,
+        count: usize,
+        now: Stamp,
+        visit: impl FnMut(SessionView<'_>),
     ) -> u64 {
-        unimplemented!()
+        list::visit(&self.store, user, cursor, count, now, visit)
     }
 
     /// How many live sessions a user has: exact.
-    pub fn session_count(&self, _user: &[u8], _now: Stamp) -> u64 {
-        unimplemented!()
+    pub fn session_count(&self, user: &[u8], now: Stamp) -> u64 {
+        list::count(&self.store, user, now)
+    }
+
+    /// A user's generation: it grows with every logout everywhere of the user, and never shrinks. A user
+    /// without sessions has the generation that its next session would get.
+    pub fn generation(&self, user: &[u8]) -> u64 {
+        let name = UserName::new(&self.store.seed, user);
+        let users = self.store.lock_users(name.hash);
+        let drawn = self.store.generations.load(Ordering::Relaxed);
+        users.find(name).map_or(drawn, |user| user.generation())
     }
 
     /// Reclaims what has expired or was revoked, at most about `entries_max` entries, never holding a
-    /// shard for more than a few hundred of them.
-    pub fn sweep(&self, _now: Stamp, _entries_max: usize) -> Swept {
-        unimplemented!()
+    /// shard for more than a slice of them. Nothing visible changes.
+    pub fn sweep(&self, now: Stamp, entries_max: usize) -> Swept {
+        sweep::sweep(&self.store, now, entries_max)
     }
 
     /// Counts over the whole store.
     pub fn statistics(&self) -> Statistics {
-        unimplemented!()
+        let mut statistics = Statistics {
+            memory_bytes: self.store.used_bytes(),
+            evicted_total: self.evicted_total.load(Ordering::Relaxed),
+            ..Statistics::default()
+        };
+        for cell in &self.store.shards {
+            let shard = cell.lock.read();
+            statistics.sessions += shard.sessions;
+            statistics.expired_total += shard.expired_total;
+        }
+        for users in &self.store.users {
+            let users = users.lock();
+            statistics.users += users.users() as u64;
+            statistics.revoked_unswept += users.sessions_revoked;
+        }
+        statistics
     }
 
-    /// Counts of one database.
-    pub fn database(&self, _db: u8) -> DatabaseStatistics {
-        unimplemented!()
+    /// Counts of one database. Panics when there is no such database.
+    pub fn database(&self, db: u8) -> DatabaseStatistics {
+        assert!(db < DATABASES, "there are {DATABASES} databases");
+        let mut statistics = DatabaseStatistics::default();
+        for cell in &self.store.shards {
+            let count = cell.lock.read().plain[usize::from(db)];
+            statistics.keys += count.keys;
+            statistics.expires += count.with_deadline;
+        }
+        statistics
     }
 
     /// First prefetch stage: asks for the cache line of the bucket. Takes no lock.
-    pub fn prefetch_bucket(&self, _hash: u64) {
-        unimplemented!()
+    #[inline]
+    pub fn prefetch_bucket(&self, hash: u64) {
+        let cell = &self.store.shards[self.store.shard_of(hash)];
+        prefetch(cell.likely_bucket(hash));
     }
 
     /// Second stage: finds the likely slot and asks for its cache line.
-    pub fn prefetch_slot(&self, _hash: u64) -> Hint {
-        unimplemented!()
+    #[inline]
+    pub fn prefetch_slot(&self, hash: u64) -> Hint {
+        let shard = self.store.read(hash);
+        match shard.table.find(hash, |_| true) {
+            Some((slot, _)) => {
+                prefetch(shard.slots.slot_address(slot));
+                Hint { hash, slot: slot + 1 }
+            }
+            None => Hint { hash, slot: 0 },
+        }
     }
 
     /// Third stage: asks for the record's lines.
-    pub fn prefetch_record(&self, _hint: Hint) {
-        unimplemented!()
+    #[inline]
+    pub fn prefetch_record(&self, hint: Hint) {
+        let Some(slot) = hint.slot.checked_sub(1) else { return };
+        let (address, lines) = self.store.read(hint.hash).slots.address_and_lines(slot);
+        let start = std::ptr::without_provenance::<u8>(address as usize);
+        for line in 0..lines as usize {
+            prefetch(start.wrapping_add(64 * line));
+        }
     }
+
+    /// Whether the store has outgrown the processor's caches, so that prefetching pays.
+    pub fn outgrew_cache(&self) -> bool {
+        self.store.used_bytes() > 4 << 20
+    }
+
+    /// Refuses a value that is longer than configured.
+    pub(crate) fn check_value(&self, bytes: usize) -> Result<(), Refusal> {
+        if bytes <= self.sizes.value_bytes_max { Ok(()) } else { Err(Refusal::StringTooLong) }
+    }
+
+    /// Sees to it that there is memory for an op that needs some.
+    pub(crate) fn make_room(&self, now: Stamp) -> Result<(), Refusal> {
+        let bytes_max = self.memory_bytes_max.load(Ordering::Relaxed);
+        if bytes_max == 0 {
+            return Ok(());
+        }
+        let eviction = match self.evicts.load(Ordering::Relaxed) {
+            true => Eviction::NearestDeadline,
+            false => Eviction::Never,
+        };
+        let limit = (bytes_max, eviction);
+        let evicted = eviction::make_room(&self.store, limit, &self.eviction_cursor, now)?;
+        self.evicted_total.fetch_add(evicted, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A plain record as readers see it.
+fn entry<'a>(record: Record) -> Entry<'a> {
+    Entry {
+        deadline: record.deadline(),
+        value: match record.kind() {
+            Kind::Collection => Value::Collection(record.as_collection()),
+            _ => Value::String(record.value()),
+        },
+        owner: record.owner().map(|owner| owner.name()),
+        record,
+    }
+}
+
+impl Entry<'_> {
+    /// Bytes of memory the entry takes, overhead included.
+    pub fn memory_bytes(&self) -> usize {
+        Shard::cost_bytes(self.record)
+    }
+}
+
+/// Asks for a cache line. Any address is fine: nothing is read.
+#[inline]
+#[allow(unsafe_code)] // the instruction is unsafe only by its signature
+fn prefetch(address: *const u8) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch of any address has no effect but on the caches.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(address.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = address;
 }

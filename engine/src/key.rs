@@ -6,6 +6,8 @@
 
 use siphasher::sip::SipHasher13;
 
+use crate::value::ValueSeed;
+
 /// How many numbered Redis databases there are.
 pub const DATABASES: u8 = 16;
 
@@ -16,12 +18,19 @@ pub const DATABASES: u8 = 16;
 #[derive(Clone, Copy, Debug)]
 pub struct HashSeed {
     hasher: SipHasher13,
+    values: ValueSeed,
 }
 
 impl HashSeed {
     /// A seed from 128 bits, which should come from the operating system's generator.
     pub fn new(low: u64, high: u64) -> Self {
-        Self { hasher: SipHasher13::new_with_keys(low, high) }
+        let hasher = SipHasher13::new_with_keys(low, high);
+        Self { hasher, values: ValueSeed::new(low.rotate_left(32), !high) }
+    }
+
+    /// The seed of hashes, sets and sorted sets.
+    pub fn values(&self) -> ValueSeed {
+        self.values
     }
 
     /// The hash of `bytes` in the name space `space` (a database number).

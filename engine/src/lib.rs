@@ -1,15 +1,50 @@
-//! The Hallpass engine: a session store without I/O, clock or async.
+//! The Hallpass engine: a session store as a library, without I/O, clock or async.
+//!
+//! [`Engine::apply`] is a deterministic function of the state, an [`Op`] and a [`Stamp`]; reads take the
+//! same stamp. Whoever embeds it brings time and randomness:
+//!
+//! ```
+//! use hallpass_engine::{Config, Engine, HashSeed, Limits, Op, SessionHash, Stamp, Words};
+//!
+//! let engine = Engine::new(&Config::new(HashSeed::new(1, 2)));
+//! let (id, now) = (SessionHash([7; 16]), Stamp::from_millis(1_000));
+//! engine.apply(
+//!     &Op::SessionCreate {
+//!         id,
+//!         user: b"alice",
+//!         limits: Limits { idle_seconds: 60, lifetime_seconds: 0 },
+//!         data: b"cart: 3 books",
+//!         meta: Words::EMPTY,
+//!         cap: None,
+//!     },
+//!     now,
+//! );
+//! assert!(engine.validate(&id, now, true, |user| user == Some(&b"alice"[..])));
+//! engine.apply(&Op::SessionRevokeUser { user: b"alice", except: None }, now);
+//! assert!(engine.validate(&id, now, true, |user| user.is_none()));
+//! ```
+//!
+//! Reading order: [`op`] (what can be asked), [`outcome`] (what comes of it), `apply` (how), `store`
+//! (where it is kept), `session` and `user` (what makes it a session store), `expiry`, [`snapshot`].
+//! Absent by design: clocks, sockets, threads, randomness.
 
+mod apply;
+mod digest;
 pub mod engine;
+mod expiry;
 pub mod key;
 pub mod op;
 pub mod outcome;
+mod session;
+pub mod snapshot;
+mod store;
 pub mod time;
+mod user;
 pub mod value;
 
 pub use engine::{
-    Config, DatabaseStatistics, Engine, Entry, Eviction, Hint, Meta, SessionView, SizeLimits,
-    Statistics, Swept, Value,
+    Config, DatabaseStatistics, Engine, Entry, Eviction, Hint, SessionView, SizeLimits, Statistics,
+    Swept, Value,
 };
 pub use key::{DATABASES, HashSeed, Key, SessionHash, Span, Words};
 pub use op::{
@@ -17,4 +52,5 @@ pub use op::{
     SortedEnd, SortedRange,
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};
+pub use session::meta::Meta;
 pub use time::Stamp;

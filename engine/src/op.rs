@@ -380,6 +380,38 @@ pub enum Op<'a> {
     SessionRevokeAll,
 }
 
+impl Op<'_> {
+    /// Whether it may need memory: then it is refused at the memory limit. Ends never are (promise 6).
+    pub fn may_grow(&self) -> bool {
+        !matches!(
+            self,
+            Self::GetDelete { .. }
+                | Self::GetExpire { .. }
+                | Self::Delete { .. }
+                | Self::Expire { .. }
+                | Self::Persist { .. }
+                | Self::Rename { .. }
+                | Self::Flush { .. }
+                | Self::HashDelete { .. }
+                | Self::SetRemove { .. }
+                | Self::SetPop { .. }
+                | Self::SortedRemove { .. }
+                | Self::SortedRemoveRange { .. }
+                | Self::SortedPop { .. }
+                | Self::ListPop { .. }
+                | Self::ListTrim { .. }
+                | Self::ListRemove { .. }
+                | Self::SessionTouch { .. }
+                | Self::SessionReauthenticate { .. }
+                | Self::SessionRotate { .. }
+                | Self::SessionRevoke { .. }
+                | Self::SessionRevokeOwned { .. }
+                | Self::SessionRevokeUser { .. }
+                | Self::SessionRevokeAll
+        )
+    }
+}
+
 /// What a write does with the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Deadline {
@@ -473,7 +505,7 @@ pub enum Side {
 }
 
 /// A session's limits, each 0 for none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Limits {
     /// Idle limit in seconds: every touch starts it anew.
     pub idle_seconds: u32,

@@ -313,7 +313,7 @@ fn write_times(session: &SessionView<'_>, reply: &mut Reply<'_>) {
     reply.bulk(b"authenticated");
     write_stamp(session.authenticated, reply);
     reply.bulk(b"idle");
-    reply.integer((session.idle_millis / 1000) as i64);
+    reply.integer(i64::from(session.idle_seconds));
     reply.bulk(b"expires");
     write_stamp(session.expires, reply);
     reply.bulk(b"version");

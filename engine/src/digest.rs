@@ -1,0 +1,87 @@
+//! The digest: one number for all that is visible in a store, whatever the order it is kept in.
+//!
+//! Two engines that applied the same ops at the same times have the same digest, whatever their shards,
+//! seeds and sweeps. It is the sum of one hash an entry, so it does not depend on order; the hash is
+//! SipHash-1-3 with a fixed key, as no one is kept from finding collisions here: it finds bugs.
+
+use std::sync::atomic::Ordering;
+
+use siphasher::sip128::{Hasher128, SipHasher13};
+
+use crate::engine::Engine;
+use crate::store::record::{Kind, Record};
+use crate::store::shard::Shard;
+use crate::time::Stamp;
+
+use std::hash::Hasher;
+
+impl Engine {
+    /// The digest of everything that is visible at `now`. Reads every entry; shards are locked one by
+    /// one, so it means something only while nobody writes.
+    pub fn digest(&self, now: Stamp) -> u128 {
+        let epoch = self.store.epoch();
+        let mut sum = u128::from(self.store.generations.load(Ordering::Relaxed)) << 64;
+        for cell in &self.store.shards {
+            let shard = cell.lock.read();
+            for (_, record) in shard.slots.used_from(0) {
+                if shard.is_live(record, epoch, now) {
+                    sum = sum.wrapping_add(of_record(&shard, record));
+                }
+            }
+        }
+        sum
+    }
+}
+
+fn of_record(shard: &Shard, record: Record) -> u128 {
+    let mut hasher = SipHasher13::new();
+    hasher.write_u8(record.kind() as u8);
+    match record.kind() {
+        Kind::String | Kind::Collection => {
+            hasher.write_u8(record.db());
+            bytes(&mut hasher, record.key_bytes());
+            hasher.write_u64(record.deadline().millis());
+            let owner = record.owner();
+            bytes(&mut hasher, owner.map_or(&[], |owner| owner.name()));
+            if record.kind() == Kind::Collection {
+                // The collection says what its digest depends on: not on the order of a hash or set.
+                let mut elements = 0_u128;
+                let collection = record.as_collection();
+                bytes(&mut hasher, collection.encoding().as_bytes());
+                hasher.write_u8(collection.kind() as u8);
+                collection.for_each_element(|element| {
+                    let mut hasher = SipHasher13::new();
+                    hasher.write(element);
+                    elements = elements.wrapping_add(hasher.finish128().as_u128());
+                });
+                hasher.write_u128(elements);
+            } else {
+                bytes(&mut hasher, record.value());
+            }
+        }
+        Kind::Session => {
+            let limits = shard.limits_of(record);
+            hasher.write(&record.session_hash().0);
+            bytes(&mut hasher, record.owner().map_or(&[], |owner| owner.name()));
+            for stamp in [record.created(), record.seen().0, record.authenticated()] {
+                hasher.write_u64(stamp.millis());
+            }
+            hasher.write_u32(limits.idle_seconds);
+            hasher.write_u32(limits.lifetime_seconds);
+            hasher.write_u32(record.version());
+            bytes(&mut hasher, record.meta());
+            bytes(&mut hasher, record.data());
+        }
+        Kind::Alias => {
+            hasher.write(&record.session_hash().0);
+            hasher.write(&record.stands_for().0);
+            hasher.write_u64(record.deadline().millis());
+        }
+    }
+    hasher.finish128().as_u128()
+}
+
+fn bytes(hasher: &mut SipHasher13, bytes: &[u8]) {
+    hasher.write_u64(bytes.len() as u64);
+    hasher.write(bytes);
+}

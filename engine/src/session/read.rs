@@ -1,0 +1,84 @@
+//! Looking at sessions, and touching them on the way.
+//!
+//! A touch is one atomic store under the shard's read guard: no allocation, no index, no wheel
+//! (promise 5).
+
+use super::meta::Meta;
+use crate::engine::SessionView;
+use crate::key::SessionHash;
+use crate::outcome::Outcome;
+use crate::store::Store;
+use crate::store::record::{Kind, Record};
+use crate::store::shard::{Shard, absolute_deadline, idle_deadline};
+use crate::time::Stamp;
+
+/// How many aliases a lookup follows: each is a rotation whose grace is not over yet.
+const ALIASES_MAX: usize = 16;
+
+/// Finds the live session of an id, following aliases, and hands it over under its shard's read guard.
+#[inline]
+pub(crate) fn with_live<R>(
+    store: &Store,
+    id: &SessionHash,
+    now: Stamp,
+    read: impl FnOnce(Option<(&Shard, Record)>) -> R,
+) -> R {
+    let mut id = *id;
+    for _ in 0..ALIASES_MAX {
+        let shard = store.read(id.hash());
+        let Some(found) = shard.find_session(&id) else { return read(None) };
+        if !shard.is_live(found.record, store.epoch(), now) {
+            return read(None);
+        }
+        if found.record.kind() == Kind::Session {
+            return read(Some((&shard, found.record)));
+        }
+        id = found.record.stands_for();
+    }
+    read(None)
+}
+
+/// The id that a live id stands for: itself, or after rotations with grace the present one.
+pub(crate) fn resolve(store: &Store, id: &SessionHash, now: Stamp) -> Option<SessionHash> {
+    with_live(store, id, now, |live| live.map(|(_, record)| record.session_hash()))
+}
+
+/// Moves a live session's idle deadline.
+#[inline]
+pub(crate) fn touch_record(record: Record, now: Stamp) {
+    let (seen, limits) = record.seen();
+    if seen < now {
+        record.set_seen(now, limits);
+    }
+}
+
+/// SESSION.TOUCH.
+pub(crate) fn touch(store: &Store, id: &SessionHash, now: Stamp) -> Outcome {
+    with_live(store, id, now, |live| {
+        if let Some((_, record)) = live {
+            touch_record(record, now);
+        }
+        Outcome::Flag(live.is_some())
+    })
+}
+
+/// A session record as readers see it.
+pub(crate) fn view<'a>(shard: &Shard, record: Record) -> SessionView<'a> {
+    let limits = shard.limits_of(record);
+    let (seen, _) = record.seen();
+    let authenticated = record.authenticated();
+    let ends = absolute_deadline(limits, authenticated);
+    SessionView {
+        handle: record.session_hash(),
+        user: record.owner().map_or(&[], |owner| owner.name()),
+        data: record.data(),
+        meta: Meta { encoded: record.meta() },
+        created: record.created(),
+        seen,
+        authenticated,
+        idle_seconds: limits.idle_seconds,
+        expires: idle_deadline(limits, seen).min(ends),
+        ends,
+        version: record.version(),
+    }
+}

@@ -1,0 +1,182 @@
+//! One entry of a snapshot as bytes.
+//!
+//! ```text
+//! kind u8 | fields by kind; numbers are varints (LEB128), byte strings have their length before them
+//!   0 string      database key deadline owner value
+//!   1 collection  database key deadline owner collection
+//!   2 session     hash[16] user generation created seen authenticated idle lifetime version meta data
+//!   3 alias       hash[16] hash[16] deadline
+//! owner: 0, or 1 user generation.  deadline: milliseconds, 2^44 - 1 for never
+//! ```
+
+use crate::key::SessionHash;
+use crate::op::Limits;
+use crate::session::limits::LimitsTable;
+use crate::store::record::{Kind, Record};
+use crate::time::Stamp;
+
+/// An entry read back, borrowed from the snapshot's bytes.
+pub(crate) enum Entry<'a> {
+    Plain {
+        db: u8,
+        key: &'a [u8],
+        deadline: Stamp,
+        owner: Option<(&'a [u8], u64)>,
+        value: &'a [u8],
+        is_collection: bool,
+    },
+    Session(SessionEntry<'a>),
+    Alias {
+        id: SessionHash,
+        stands_for: SessionHash,
+        deadline: Stamp,
+    },
+}
+
+/// A session read back.
+pub(crate) struct SessionEntry<'a> {
+    pub(crate) id: SessionHash,
+    pub(crate) user: &'a [u8],
+    pub(crate) generation: u64,
+    pub(crate) created: Stamp,
+    pub(crate) seen: Stamp,
+    pub(crate) authenticated: Stamp,
+    pub(crate) limits: Limits,
+    pub(crate) version: u32,
+    pub(crate) meta: &'a [u8],
+    pub(crate) data: &'a [u8],
+}
+
+/// Appends a record.
+pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
+    out.push(record.kind() as u8);
+    match record.kind() {
+        Kind::String | Kind::Collection => {
+            out.push(record.db());
+            bytes(out, record.key_bytes());
+            varint(out, record.deadline().millis());
+            match record.owner() {
+                None => out.push(0),
+                Some(owner) => {
+                    out.push(1);
+                    bytes(out, owner.name());
+                    varint(out, owner.generation());
+                }
+            }
+            if record.kind() == Kind::Collection {
+                let mut encoded = Vec::new();
+                record.as_collection().encode_into(&mut encoded);
+                bytes(out, &encoded);
+            } else {
+                bytes(out, record.value());
+            }
+        }
+        Kind::Session => {
+            let (seen, number) = record.seen();
+            let limits = limits.get(number);
+            out.extend_from_slice(&record.session_hash().0);
+            bytes(out, record.owner().map_or(&[], |owner| owner.name()));
+            varint(out, record.owner().map_or(0, |owner| owner.generation()));
+            varint(out, record.created().millis());
+            varint(out, seen.millis());
+            varint(out, record.authenticated().millis());
+            varint(out, u64::from(limits.idle_seconds));
+            varint(out, u64::from(limits.lifetime_seconds));
+            varint(out, u64::from(record.version()));
+            bytes(out, record.meta());
+            bytes(out, record.data());
+        }
+        Kind::Alias => {
+            out.extend_from_slice(&record.session_hash().0);
+            out.extend_from_slice(&record.stands_for().0);
+            varint(out, record.deadline().millis());
+        }
+    }
+}
+
+/// Takes one entry off the front; `None` when the bytes are not one.
+pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
+    let kind = take::<1>(rest)?[0];
+    Some(match kind {
+        0 | 1 => Entry::Plain {
+            db: take::<1>(rest)?[0],
+            key: take_bytes(rest)?,
+            deadline: take_stamp(rest)?,
+            owner: match take::<1>(rest)?[0] {
+                0 => None,
+                1 => Some((take_bytes(rest)?, take_varint(rest)?)),
+                _ => return None,
+            },
+            value: take_bytes(rest)?,
+            is_collection: kind == 1,
+        },
+        2 => Entry::Session(SessionEntry {
+            id: SessionHash(take(rest)?),
+            user: take_bytes(rest)?,
+            generation: take_varint(rest)?,
+            created: take_stamp(rest)?,
+            seen: take_stamp(rest)?,
+            authenticated: take_stamp(rest)?,
+            limits: Limits {
+                idle_seconds: u32::try_from(take_varint(rest)?).ok()?,
+                lifetime_seconds: u32::try_from(take_varint(rest)?).ok()?,
+            },
+            version: u32::try_from(take_varint(rest)?).ok()?,
+            meta: take_bytes(rest)?,
+            data: take_bytes(rest)?,
+        }),
+        3 => Entry::Alias {
+            id: SessionHash(take(rest)?),
+            stands_for: SessionHash(take(rest)?),
+            deadline: take_stamp(rest)?,
+        },
+        _ => return None,
+    })
+}
+
+pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    varint(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (taken, after) = rest.split_first_chunk::<N>()?;
+    *rest = after;
+    Some(*taken)
+}
+
+pub(crate) fn take_varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut number = 0_u64;
+    for shift in (0..64).step_by(7) {
+        let [byte] = take::<1>(rest)?;
+        let bits = u64::from(byte & 0x7f);
+        if bits << shift >> shift != bits {
+            return None;
+        }
+        number |= bits << shift;
+        if byte < 0x80 {
+            return Some(number);
+        }
+    }
+    None
+}
+
+fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take_varint(rest)?).ok()?;
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(taken)
+}
+
+fn take_stamp(rest: &mut &[u8]) -> Option<Stamp> {
+    let millis = take_varint(rest)?;
+    (millis <= Stamp::NEVER.millis()).then(|| Stamp::from_millis(millis))
+}

@@ -1,0 +1,106 @@
+//! One shard's part of a snapshot in progress: what is still to be written, and what changed meanwhile.
+//!
+//! A snapshot begins by giving every shard an image under all shards' locks, which fixes its instant.
+//! Slots are then written in slices, shard by shard. Before a record that is not written yet changes or
+//! goes, its shard writes it to the side, so the snapshot shows the state of its instant while writers
+//! never wait for more than a slice. Only extensions of deadlines, which need no write guard, may show
+//! up although they came later: they would never bring back what had ended.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use super::entry;
+use crate::session::limits::LimitsTable;
+use crate::store::record::Record;
+use crate::store::shard::deadline_of;
+use crate::store::slots::Slots;
+use crate::time::Stamp;
+
+/// What decides whether a record was live at the snapshot's instant.
+pub(crate) struct Instant {
+    pub(crate) now: Stamp,
+    pub(crate) epoch: u32,
+    /// Addresses of the incarnations that were logged out after the instant.
+    pub(crate) retired: Mutex<Vec<u64>>,
+}
+
+impl Instant {
+    fn was_live(&self, limits: &LimitsTable, record: Record) -> bool {
+        deadline_of(limits, record).alive_at(self.now)
+            && record.owner().is_none_or(|owner| {
+                owner.alive_in(self.epoch) || self.retired.lock().contains(&owner.address())
+            })
+    }
+}
+
+/// A shard's part of a snapshot.
+pub(crate) struct ShardImage {
+    instant: Arc<Instant>,
+    /// Slots below this one are done.
+    cursor: u32,
+    /// Slots from this one on did not exist.
+    end: u32,
+    /// One bit a slot that is written to the side already, or was empty.
+    done: Vec<u64>,
+    side: Vec<u8>,
+    entries: u64,
+}
+
+impl ShardImage {
+    pub(crate) fn new(instant: Arc<Instant>, slots: &Slots) -> Self {
+        let end = slots.len();
+        let mut done = vec![u64::MAX; end as usize / 64 + 1];
+        for (slot, _) in slots.used_from(0) {
+            done[slot as usize / 64] &= !(1 << (slot % 64));
+        }
+        Self { instant, cursor: 0, end, done, side: Vec::new(), entries: 0 }
+    }
+
+    /// Writes a record to the side if the snapshot still needs it; called before it changes.
+    pub(crate) fn preserve(&mut self, slot: u32, record: Record, limits: &LimitsTable) {
+        if slot < self.cursor || slot >= self.end || self.is_done(slot) {
+            return;
+        }
+        self.done[slot as usize / 64] |= 1 << (slot % 64);
+        let mut side = std::mem::take(&mut self.side);
+        self.write(record, limits, &mut side);
+        self.side = side;
+    }
+
+    /// Writes the next `count` slots; whether there are more.
+    pub(crate) fn write_slots(
+        &mut self,
+        slots: &Slots,
+        limits: &LimitsTable,
+        count: u32,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let stop = self.cursor.saturating_add(count).min(self.end);
+        for slot in self.cursor..stop {
+            if !self.is_done(slot)
+                && let Some(record) = slots.get(slot)
+            {
+                self.write(record, limits, out);
+            }
+        }
+        self.cursor = stop;
+        stop < self.end
+    }
+
+    /// What was written to the side, and how many entries this image has in all.
+    pub(crate) fn finish(self) -> (Vec<u8>, u64) {
+        (self.side, self.entries)
+    }
+
+    fn write(&mut self, record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
+        if self.instant.was_live(limits, record) {
+            entry::encode(record, limits, out);
+            self.entries += 1;
+        }
+    }
+
+    fn is_done(&self, slot: u32) -> bool {
+        self.done[slot as usize / 64] >> (slot % 64) & 1 == 1
+    }
+}

@@ -1,0 +1,452 @@
+//! Records: one allocation holds header, key, deadline, owner and value.
+//!
+//! ```text
+//! plain     0 kind, flags  1 database  2 key length u16  4 value length u32  8 deadline u64
+//!           16 [owner u64]  key  value          (a collection's value is the address of its box)
+//! session   0 kind, flags  1 data length u24  4 version u32  8 seen u44 and limits u20
+//!           16 hash  32 created u48  38 user u48  44 [authenticated u48] [meta length u16, meta] data
+//! alias     0 kind, flags  8 deadline u64  16 hash  32 hash of the session it stands for
+//! ```
+//!
+//! Deadlines and `seen` are atomics: extending one needs only the shard's read guard. Everything else
+//! changes under its write guard. A session's limits are a number into its shard's table of limits:
+//! most sessions of a product share a pair. Numbers are little-endian by construction of the accessors.
+//!
+//! This file and the arena are where raw memory is handled. [`Record`] is a plain pointer; its safety
+//! rests on one rule, kept by [`crate::store::slots`]: a record is reached only through its slot under
+//! the shard's guard, and is freed only by whoever took it out of its slot.
+
+#![allow(unsafe_code)] // a leaf: see above
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::arena::{Arena, rounded};
+use crate::key::{Key, SessionHash};
+use crate::time::Stamp;
+use crate::user::record::UserRecord;
+use crate::value::Collection;
+
+const KIND_MASK: u8 = 0b11;
+const FLAG_OWNED: u8 = 0b100;
+const FLAG_AUTHENTICATED: u8 = 0b1000;
+const FLAG_META: u8 = 0b1_0000;
+
+const PLAIN_HEADER_BYTES: usize = 16;
+const SESSION_HEADER_BYTES: usize = 44;
+const ALIAS_BYTES: usize = 48;
+const LIMITS_BITS: u32 = 20;
+
+/// How many pairs of limits a shard can number.
+pub(crate) const LIMITS_MAX: usize = 1 << LIMITS_BITS;
+
+/// What a record is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    String = 0,
+    Collection = 1,
+    Session = 2,
+    Alias = 3,
+}
+
+/// A record: a pointer to its bytes. See the file's head for when it may be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record(NonNull<u8>);
+
+// SAFETY: records are data without thread affinity; who may touch one when is the shard lock's affair.
+unsafe impl Send for Record {}
+// SAFETY: as above.
+unsafe impl Sync for Record {}
+
+/// The fields a session record is made from.
+pub(crate) struct SessionParts<'a> {
+    pub(crate) id: SessionHash,
+    pub(crate) user: UserRecord,
+    pub(crate) created: Stamp,
+    pub(crate) seen: Stamp,
+    pub(crate) authenticated: Stamp,
+    pub(crate) limits: u32,
+    pub(crate) version: u32,
+    pub(crate) meta: &'a [u8],
+    pub(crate) data: &'a [u8],
+}
+
+impl SessionParts<'_> {
+    fn size_bytes(&self) -> usize {
+        let authenticated = if self.authenticated == self.created { 0 } else { 6 };
+        let meta = if self.meta.is_empty() { 0 } else { 2 + self.meta.len() };
+        SESSION_HEADER_BYTES + authenticated + meta + self.data.len()
+    }
+}
+
+impl Record {
+    /// A string record.
+    pub(crate) fn string(
+        arena: &Arena,
+        key: &Key<'_>,
+        value: &[u8],
+        deadline: Stamp,
+        owner: Option<UserRecord>,
+    ) -> Self {
+        let record = Self::plain(arena, Kind::String, key, value.len(), deadline, owner);
+        record.fill_value(value);
+        record
+    }
+
+    /// A collection record, which owns the box.
+    pub(crate) fn collection(
+        arena: &Arena,
+        key: &Key<'_>,
+        collection: Box<Collection>,
+        deadline: Stamp,
+        owner: Option<UserRecord>,
+    ) -> Self {
+        let record = Self::plain(arena, Kind::Collection, key, 8, deadline, owner);
+        let address = Box::into_raw(collection).expose_provenance() as u64;
+        record.fill_value(&address.to_le_bytes());
+        record
+    }
+
+    fn plain(
+        arena: &Arena,
+        kind: Kind,
+        key: &Key<'_>,
+        value_bytes: usize,
+        deadline: Stamp,
+        owner: Option<UserRecord>,
+    ) -> Self {
+        let key_bytes = key.bytes.len();
+        assert!(key_bytes <= usize::from(u16::MAX), "keys are checked against the limit before");
+        assert!(u32::try_from(value_bytes).is_ok(), "values are checked against the limit before");
+        let owner_bytes = if owner.is_some() { 8 } else { 0 };
+        let record =
+            Self(arena.allocate(PLAIN_HEADER_BYTES + owner_bytes + key_bytes + value_bytes));
+        let flags = if owner.is_some() { FLAG_OWNED } else { 0 };
+        record.put(0, [kind as u8 | flags, key.db]);
+        record.put(2, (key_bytes as u16).to_le_bytes());
+        record.put(4, (value_bytes as u32).to_le_bytes());
+        record.put(8, deadline.millis().to_ne_bytes());
+        if let Some(owner) = owner {
+            record.put(PLAIN_HEADER_BYTES, owner.address().to_le_bytes());
+        }
+        record.put_slice(PLAIN_HEADER_BYTES + owner_bytes, key.bytes);
+        record
+    }
+
+    /// A session record.
+    pub(crate) fn session(arena: &Arena, parts: &SessionParts<'_>) -> Self {
+        assert!(parts.data.len() < 1 << 24, "session data is checked against the limit before");
+        assert!(parts.meta.len() <= usize::from(u16::MAX), "metadata is checked before");
+        let record = Self(arena.allocate(parts.size_bytes()));
+        record.put(0, [0; 8]);
+        record.fill_session(parts);
+        record
+    }
+
+    fn fill_session(self, parts: &SessionParts<'_>) {
+        let mut flags = FLAG_OWNED;
+        let mut offset = SESSION_HEADER_BYTES;
+        if parts.authenticated != parts.created {
+            flags |= FLAG_AUTHENTICATED;
+            self.put(offset, low_six(parts.authenticated.millis()));
+            offset += 6;
+        }
+        if !parts.meta.is_empty() {
+            flags |= FLAG_META;
+            self.put(offset, (parts.meta.len() as u16).to_le_bytes());
+            self.put_slice(offset + 2, parts.meta);
+            offset += 2 + parts.meta.len();
+        }
+        self.put_slice(offset, parts.data);
+        let head = u32::from(Kind::Session as u8 | flags) | (parts.data.len() as u32) << 8;
+        self.put(0, head.to_le_bytes());
+        self.put(4, parts.version.to_le_bytes());
+        let seen = parts.seen.millis() << LIMITS_BITS | u64::from(parts.limits);
+        self.put(8, seen.to_ne_bytes());
+        self.put(16, parts.id.0);
+        self.put(32, low_six(parts.created.millis()));
+        self.put(38, low_six(parts.user.address()));
+    }
+
+    /// An alias: after a rotation with grace, the old id stands for the new session until `deadline`.
+    pub(crate) fn alias(
+        arena: &Arena,
+        id: SessionHash,
+        stands_for: SessionHash,
+        deadline: Stamp,
+    ) -> Self {
+        let record = Self(arena.allocate(ALIAS_BYTES));
+        record.put(0, u64::from(Kind::Alias as u8).to_le_bytes());
+        record.put(8, deadline.millis().to_ne_bytes());
+        record.put(16, id.0);
+        record.put(32, stands_for.0);
+        record
+    }
+
+    /// Frees the record and, for a collection, what it holds.
+    ///
+    /// # Safety
+    /// The record came from this arena, was taken out of its slot, and nothing borrows from it.
+    pub(crate) unsafe fn free(self, arena: &Arena) {
+        let bytes = self.size_bytes();
+        if self.kind() == Kind::Collection {
+            // SAFETY: the box was leaked into this record by `collection`, and the record dies here.
+            drop(unsafe { Box::from_raw(self.collection_pointer()) });
+        }
+        // SAFETY: by the contract; the size is what the record was allocated with.
+        unsafe { arena.free(self.0, bytes) };
+    }
+
+    /// What it is.
+    pub(crate) fn kind(self) -> Kind {
+        match self.head() & KIND_MASK {
+            0 => Kind::String,
+            1 => Kind::Collection,
+            2 => Kind::Session,
+            _ => Kind::Alias,
+        }
+    }
+
+    /// Whether it lives in the session name space.
+    pub(crate) fn in_session_space(self) -> bool {
+        self.head() & 0b10 != 0
+    }
+
+    /// The database of a plain record.
+    pub(crate) fn db(self) -> u8 {
+        let [db] = self.get(1);
+        db
+    }
+
+    /// Bytes the record was asked for.
+    pub(crate) fn size_bytes(self) -> usize {
+        match self.kind() {
+            Kind::String | Kind::Collection => self.value_offset() + self.value_bytes(),
+            Kind::Session => self.data_offset() + self.data_bytes(),
+            Kind::Alias => ALIAS_BYTES,
+        }
+    }
+
+    /// The key of a plain record.
+    pub(crate) fn key_bytes<'a>(self) -> &'a [u8] {
+        self.slice(self.key_offset(), self.key_length())
+    }
+
+    /// Whether this is the plain record of `key`.
+    pub(crate) fn is_key(self, key: &Key<'_>) -> bool {
+        !self.in_session_space() && self.db() == key.db && self.key_bytes() == key.bytes
+    }
+
+    /// Whether this is the session or alias of `id`. Compares in constant time (requirement R3).
+    pub(crate) fn is_session(self, id: &SessionHash) -> bool {
+        self.in_session_space()
+            && u128::from_ne_bytes(self.get(16)) ^ u128::from_ne_bytes(id.0) == 0
+    }
+
+    /// The hash of a session's or alias's id.
+    pub(crate) fn session_hash(self) -> SessionHash {
+        SessionHash(self.get(16))
+    }
+
+    /// What an alias stands for.
+    pub(crate) fn stands_for(self) -> SessionHash {
+        SessionHash(self.get(32))
+    }
+
+    /// Whether it belongs to a user.
+    pub(crate) fn owned(self) -> bool {
+        self.head() & FLAG_OWNED != 0
+    }
+
+    /// The user it belongs to.
+    pub(crate) fn owner(self) -> Option<UserRecord> {
+        if !self.owned() {
+            None
+        } else if self.kind() == Kind::Session {
+            UserRecord::from_address(six(self.get(38)))
+        } else {
+            UserRecord::from_address(u64::from_le_bytes(self.get(PLAIN_HEADER_BYTES)))
+        }
+    }
+
+    /// Gives a session to another incarnation of its user, under the shard's write guard.
+    pub(crate) fn set_session_owner(self, owner: UserRecord) {
+        self.put(38, low_six(owner.address()));
+    }
+
+    /// The deadline of a plain record or an alias.
+    pub(crate) fn deadline(self) -> Stamp {
+        Stamp::from_millis(self.word().load(Ordering::Relaxed))
+    }
+
+    /// Moves the deadline of a plain record; the shard's read guard suffices.
+    pub(crate) fn set_deadline(self, deadline: Stamp) {
+        self.word().store(deadline.millis(), Ordering::Relaxed);
+    }
+
+    /// A string's bytes.
+    pub(crate) fn value<'a>(self) -> &'a [u8] {
+        self.slice(self.value_offset(), self.value_bytes())
+    }
+
+    /// Overwrites a string in place when the new value leaves the record in its size class.
+    pub(crate) fn overwrite_value(self, value: &[u8]) -> bool {
+        let offset = self.value_offset();
+        let fits = rounded(offset + value.len()) == rounded(offset + self.value_bytes());
+        if fits {
+            self.put(4, (value.len() as u32).to_le_bytes());
+            self.fill_value(value);
+        }
+        fits
+    }
+
+    /// A collection record's collection.
+    pub(crate) fn as_collection<'a>(self) -> &'a Collection {
+        // SAFETY: the box lives as long as the record, and the caller holds the shard's guard.
+        unsafe { &*self.collection_pointer() }
+    }
+
+    /// A collection record's collection, to change it under the shard's write guard.
+    pub(crate) fn as_collection_mut<'a>(self) -> &'a mut Collection {
+        // SAFETY: as above, and the write guard makes this the only reference.
+        unsafe { &mut *self.collection_pointer() }
+    }
+
+    /// A session's version.
+    pub(crate) fn version(self) -> u32 {
+        u32::from_le_bytes(self.get(4))
+    }
+
+    /// When a session was last seen, and the number of its limits.
+    pub(crate) fn seen(self) -> (Stamp, u32) {
+        let word = self.word().load(Ordering::Relaxed);
+        let limits = word as u32 & ((1 << LIMITS_BITS) - 1);
+        (Stamp::from_millis(word >> LIMITS_BITS), limits)
+    }
+
+    /// Moves when a session was last seen; the shard's read guard suffices.
+    pub(crate) fn set_seen(self, seen: Stamp, limits: u32) {
+        self.word().store(seen.millis() << LIMITS_BITS | u64::from(limits), Ordering::Relaxed);
+    }
+
+    /// When a session began.
+    pub(crate) fn created(self) -> Stamp {
+        Stamp::from_millis(six(self.get(32)))
+    }
+
+    /// When a session's user last authenticated.
+    pub(crate) fn authenticated(self) -> Stamp {
+        if self.head() & FLAG_AUTHENTICATED == 0 {
+            self.created()
+        } else {
+            Stamp::from_millis(six(self.get(SESSION_HEADER_BYTES)))
+        }
+    }
+
+    /// A session's encoded metadata.
+    pub(crate) fn meta<'a>(self) -> &'a [u8] {
+        if self.head() & FLAG_META == 0 {
+            return &[];
+        }
+        let offset = self.meta_offset();
+        self.slice(offset + 2, usize::from(u16::from_le_bytes(self.get(offset))))
+    }
+
+    /// A session's data.
+    pub(crate) fn data<'a>(self) -> &'a [u8] {
+        self.slice(self.data_offset(), self.data_bytes())
+    }
+
+    /// The address, for the slot; the low four bits are zero.
+    pub(crate) fn address(self) -> u64 {
+        self.0.as_ptr().expose_provenance() as u64
+    }
+
+    /// The record at an address that [`Record::address`] gave.
+    pub(crate) fn from_address(address: u64) -> Option<Self> {
+        NonNull::new(std::ptr::with_exposed_provenance_mut(address as usize)).map(Self)
+    }
+
+    fn head(self) -> u8 {
+        let [head] = self.get(0);
+        head
+    }
+
+    fn key_length(self) -> usize {
+        usize::from(u16::from_le_bytes(self.get(2)))
+    }
+
+    fn key_offset(self) -> usize {
+        PLAIN_HEADER_BYTES + if self.owned() { 8 } else { 0 }
+    }
+
+    fn value_offset(self) -> usize {
+        self.key_offset() + self.key_length()
+    }
+
+    fn value_bytes(self) -> usize {
+        u32::from_le_bytes(self.get(4)) as usize
+    }
+
+    fn meta_offset(self) -> usize {
+        SESSION_HEADER_BYTES + if self.head() & FLAG_AUTHENTICATED == 0 { 0 } else { 6 }
+    }
+
+    fn data_offset(self) -> usize {
+        let meta = if self.head() & FLAG_META == 0 { 0 } else { 2 + self.meta().len() };
+        self.meta_offset() + meta
+    }
+
+    fn data_bytes(self) -> usize {
+        (u32::from_le_bytes(self.get(0)) >> 8) as usize
+    }
+
+    fn collection_pointer(self) -> *mut Collection {
+        let address = u64::from_le_bytes(self.get(self.value_offset()));
+        std::ptr::with_exposed_provenance_mut(address as usize)
+    }
+
+    fn fill_value(self, value: &[u8]) {
+        self.put_slice(self.value_offset(), value);
+    }
+
+    fn word<'a>(self) -> &'a AtomicU64 {
+        // SAFETY: each kind has eight aligned bytes at offset 8 that are only accessed as this atomic
+        // once the record is in its slot; records are aligned to 16.
+        unsafe { AtomicU64::from_ptr(self.0.as_ptr().add(8).cast()) }
+    }
+
+    fn get<const N: usize>(self, offset: usize) -> [u8; N] {
+        // SAFETY: offsets come from this file's layout and lie inside the record.
+        unsafe { self.0.as_ptr().add(offset).cast::<[u8; N]>().read() }
+    }
+
+    fn put<const N: usize>(self, offset: usize, bytes: [u8; N]) {
+        // SAFETY: as in `get`; writers hold the shard's write guard, or the record is not yet shared.
+        unsafe { self.0.as_ptr().add(offset).cast::<[u8; N]>().write(bytes) }
+    }
+
+    fn slice<'a>(self, offset: usize, length: usize) -> &'a [u8] {
+        // SAFETY: as in `get`; the bytes were written when the record was made, and stay as they are
+        // while the caller holds the shard's guard.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(offset), length) }
+    }
+
+    fn put_slice(self, offset: usize, bytes: &[u8]) {
+        // SAFETY: as in `put`; `bytes` never lies in a record that is being written.
+        unsafe {
+            std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr().add(offset), bytes.len());
+        }
+    }
+}
+
+/// The low 48 bits of a number.
+pub(crate) fn low_six(number: u64) -> [u8; 6] {
+    let [a, b, c, d, e, f, ..] = number.to_le_bytes();
+    [a, b, c, d, e, f]
+}
+
+/// The number of 48 bits.
+pub(crate) fn six([a, b, c, d, e, f]: [u8; 6]) -> u64 {
+    u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+}

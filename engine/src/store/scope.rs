@@ -1,0 +1,461 @@
+//! The guards of one op: which shards it holds, and what it does in them.
+//!
+//! A plain key without an owner needs its shard only. As soon as a record that the op may remove or
+//! replace belongs to a user, that user's shard has to be held too, and held first; so the scope is
+//! opened optimistically, and opened again with what turned out to be missing.
+//!
+//! What a scope finds dead where an op is about to write, it reaps: to the op, expired and revoked
+//! entries are not there.
+
+use std::sync::atomic::Ordering;
+
+use parking_lot::{MutexGuard, RwLockWriteGuard};
+use smallvec::SmallVec;
+
+use super::record::{Kind, Record};
+use super::shard::{Found, Shard};
+use super::{ShardCell, Store};
+use crate::key::{Key, SessionHash};
+use crate::op::Limits;
+use crate::outcome::Refusal;
+use crate::time::Stamp;
+use crate::user::record::UserRecord;
+use crate::user::sessions::Location;
+use crate::user::shard::{UserName, UserShard, cost_bytes as user_cost_bytes, free as free_user};
+
+/// Something an op is about.
+#[derive(Clone, Copy)]
+pub(crate) enum Spot<'a> {
+    Key(Key<'a>),
+    Session(SessionHash),
+}
+
+impl Spot<'_> {
+    fn hash(&self) -> u64 {
+        match self {
+            Self::Key(key) => key.hash,
+            Self::Session(id) => id.hash(),
+        }
+    }
+
+    fn find(&self, shard: &Shard) -> Option<Found> {
+        match self {
+            Self::Key(key) => shard.find_key(key),
+            Self::Session(id) => shard.find_session(id),
+        }
+    }
+}
+
+/// The guards of one op.
+pub(crate) struct Scope<'e> {
+    pub(crate) store: &'e Store,
+    pub(crate) now: Stamp,
+    users: SmallVec<[(usize, MutexGuard<'e, UserShard>); 1]>,
+    shards: SmallVec<[(usize, RwLockWriteGuard<'e, Shard>); 1]>,
+    memory_delta: i64,
+}
+
+/// A live record in a scope.
+#[derive(Clone, Copy)]
+pub(crate) struct Live {
+    pub(crate) shard: usize,
+    pub(crate) slot: u32,
+    pub(crate) record: Record,
+}
+
+impl<'e> Scope<'e> {
+    /// The guards for one key.
+    pub(crate) fn of_key(store: &'e Store, key: Key<'_>, now: Stamp) -> Self {
+        let index = store.shard_of(key.hash);
+        let guard = store.shards[index].lock.write();
+        if guard.owned_plain > 0 && guard.find_key(&key).is_some_and(|found| found.record.owned()) {
+            drop(guard);
+            return Self::of(store, &[Spot::Key(key)], &[], now);
+        }
+        let shards = SmallVec::from_buf([(index, guard)]);
+        Self { store, now, users: SmallVec::new(), shards, memory_delta: 0 }
+    }
+
+    /// The guards for all `spots`, for the users named, and for the users whose entries lie there.
+    pub(crate) fn of(
+        store: &'e Store,
+        spots: &[Spot<'_>],
+        users: &[UserName<'_>],
+        now: Stamp,
+    ) -> Self {
+        let mut user_indexes: SmallVec<[usize; 4]> =
+            users.iter().map(|name| Store::user_shard_of(name.hash)).collect();
+        let mut shard_indexes: SmallVec<[usize; 8]> =
+            spots.iter().map(|spot| store.shard_of(spot.hash())).collect();
+        shard_indexes.sort_unstable();
+        shard_indexes.dedup();
+        loop {
+            user_indexes.sort_unstable();
+            user_indexes.dedup();
+            let scope = Self {
+                store,
+                now,
+                users: user_indexes.iter().map(|&at| (at, store.users[at].lock())).collect(),
+                shards: shard_indexes
+                    .iter()
+                    .map(|&at| (at, store.shards[at].lock.write()))
+                    .collect(),
+                memory_delta: 0,
+            };
+            let missing = user_indexes.len();
+            for spot in spots {
+                let (_, shard) = &scope.shards[scope.position(spot.hash())];
+                if let Some(owner) = spot.find(shard).and_then(|found| found.record.owner())
+                    && !user_indexes.contains(&owner.shard())
+                {
+                    user_indexes.push(owner.shard());
+                }
+            }
+            if user_indexes.len() == missing {
+                return scope;
+            }
+        }
+    }
+
+    /// The guard for one session, for changes that neither end nor move it.
+    pub(crate) fn of_session(store: &'e Store, id: &SessionHash, now: Stamp) -> Self {
+        let index = store.shard_of(id.hash());
+        let shards = SmallVec::from_buf([(index, store.shards[index].lock.write())]);
+        Self { store, now, users: SmallVec::new(), shards, memory_delta: 0 }
+    }
+
+    /// Lets go of the key shards and keeps the users.
+    pub(crate) fn release_shards(&mut self) {
+        self.publish();
+        self.shards.clear();
+    }
+
+    /// Runs `work` with one key shard held, in a scope that holds none.
+    pub(crate) fn with_shard<R>(&mut self, index: usize, work: impl FnOnce(&mut Self) -> R) -> R {
+        assert!(self.shards.is_empty(), "key shards below a user are held one at a time");
+        self.shards.push((index, self.store.shards[index].lock.write()));
+        let result = work(self);
+        self.release_shards();
+        result
+    }
+
+    /// The guard of one user shard.
+    pub(crate) fn of_user_shard(store: &'e Store, index: usize) -> Self {
+        let users = SmallVec::from_buf([(index, store.users[index].lock())]);
+        Self { store, now: Stamp::default(), users, shards: SmallVec::new(), memory_delta: 0 }
+    }
+
+    /// The guards for everything: for what empties a database in one step.
+    pub(crate) fn of_everything(store: &'e Store, now: Stamp) -> Self {
+        Self {
+            store,
+            now,
+            users: store.users.iter().map(|users| users.lock()).enumerate().collect(),
+            shards: store.shards.iter().map(|cell| cell.lock.write()).enumerate().collect(),
+            memory_delta: 0,
+        }
+    }
+
+    /// Tells prefetching where the tables of the held shards are now.
+    fn publish(&self) {
+        for (index, shard) in &self.shards {
+            let cell: &ShardCell = &self.store.shards[*index];
+            cell.publish(shard);
+        }
+    }
+
+    /// Removes every record that `is_it` picks, dead or alive.
+    pub(crate) fn remove_all(&mut self, is_it: impl Fn(Record) -> bool) {
+        for position in 0..self.shards.len() {
+            for slot in 0..self.shards[position].1.slots.len() {
+                let (_, shard) = &mut self.shards[position];
+                if shard.slots.get(slot).is_some_and(&is_it)
+                    && let Some(record) = shard.take_slot(slot)
+                {
+                    self.let_go(position, slot, record);
+                }
+            }
+        }
+    }
+
+    fn position(&self, hash: u64) -> usize {
+        let index = self.store.shard_of(hash);
+        let position = self.shards.iter().position(|(at, _)| *at == index);
+        position.expect("an op names every key it touches")
+    }
+
+    /// The shard a live record was found in.
+    pub(crate) fn shard(&mut self, position: usize) -> &mut Shard {
+        &mut self.shards[position].1
+    }
+
+    fn users_of(&mut self, user: UserRecord) -> &mut UserShard {
+        let index = user.shard();
+        let held = self.users.iter_mut().find(|(at, _)| *at == index);
+        &mut held.expect("users are locked before their entries are touched").1
+    }
+
+    /// The live record of a key. A dead one is reaped.
+    #[inline]
+    pub(crate) fn find(&mut self, key: &Key<'_>) -> Option<Live> {
+        let position = if self.shards.len() == 1 { 0 } else { self.position(key.hash) };
+        let found = self.shards[position].1.find_key(key)?;
+        self.live_or_reap(position, found)
+    }
+
+    /// The live session or alias of an id. A dead one is reaped.
+    pub(crate) fn find_session(&mut self, id: &SessionHash) -> Option<Live> {
+        let position = self.position(id.hash());
+        let found = self.shards[position].1.find_session(id)?;
+        self.live_or_reap(position, found)
+    }
+
+    /// The live session or alias of an id, in a scope that does not hold users: a dead one stays.
+    pub(crate) fn live_session(&mut self, id: &SessionHash) -> Option<Live> {
+        let position = self.position(id.hash());
+        let (_, shard) = &self.shards[position];
+        let found = shard.find_session(id)?;
+        let live = shard.is_live(found.record, self.store.epoch(), self.now);
+        live.then_some(Live { shard: position, slot: found.slot, record: found.record })
+    }
+
+    /// Whether what lies under an id could be reaped: its owner's shard, if any, is held.
+    pub(crate) fn may_reap(&self, id: &SessionHash) -> bool {
+        let (_, shard) = &self.shards[self.position(id.hash())];
+        let owner = shard.find_session(id).and_then(|found| found.record.owner());
+        owner.is_none_or(|owner| self.users.iter().any(|(at, _)| *at == owner.shard()))
+    }
+
+    /// Reaps what lies under a key if it is dead; whether it was.
+    pub(crate) fn reap_key(&mut self, key: &Key<'_>) -> bool {
+        let position = self.position(key.hash);
+        let found = self.shards[position].1.find_key(key);
+        found.is_some_and(|found| self.live_or_reap(position, found).is_none())
+    }
+
+    /// Reaps what lies under an id if it is dead; whether it was.
+    pub(crate) fn reap_session(&mut self, id: &SessionHash) -> bool {
+        let position = self.position(id.hash());
+        let found = self.shards[position].1.find_session(id);
+        found.is_some_and(|found| self.live_or_reap(position, found).is_none())
+    }
+
+    /// A revoked incarnation whose sessions are to be reclaimed.
+    pub(crate) fn next_revoked(&mut self, index: usize) -> Option<UserRecord> {
+        let held = self.users.iter_mut().find(|(at, _)| *at == index)?;
+        held.1.next_revoked()
+    }
+
+    /// Reclaims the entry of a revoked incarnation in the one held shard.
+    pub(crate) fn reclaim_revoked(&mut self, slot: u32, user: UserRecord) -> bool {
+        let (index, shard) = &mut self.shards[0];
+        let record = shard.slots.get(slot).filter(|record| record.owner() == Some(user));
+        if record.is_none() {
+            // Cannot be: every entry leaves its user's set when it goes. Forget it rather than hang.
+            debug_assert!(false, "the index holds an entry that is not there");
+            let location = Location::new(*index, slot);
+            self.unlink(user, location);
+            return false;
+        }
+        if let Some(record) = shard.take_slot(slot) {
+            self.let_go(0, slot, record);
+        }
+        true
+    }
+
+    /// Frees a revoked incarnation whose last session was reclaimed.
+    pub(crate) fn drop_revoked(&mut self, index: usize, user: UserRecord) {
+        let store = self.store;
+        if let Some((_, users)) = self.users.iter_mut().find(|(at, _)| *at == index) {
+            users.drop_revoked();
+            self.memory_delta -= user_cost_bytes(user) as i64;
+            free_user(&store.arena, user);
+        }
+    }
+
+    fn live_or_reap(&mut self, position: usize, found: Found) -> Option<Live> {
+        let (_, shard) = &mut self.shards[position];
+        if shard.is_live(found.record, self.store.epoch(), self.now) {
+            return Some(Live { shard: position, slot: found.slot, record: found.record });
+        }
+        shard.expired_total += u64::from(!shard.deadline_of(found.record).alive_at(self.now));
+        self.discard(position, found);
+        None
+    }
+
+    /// Removes a live record.
+    pub(crate) fn remove(&mut self, live: Live) {
+        let (_, shard) = &mut self.shards[live.shard];
+        let record = shard.take_slot(live.slot).expect("it was found in this scope");
+        self.let_go(live.shard, live.slot, record);
+    }
+
+    fn discard(&mut self, position: usize, found: Found) {
+        let record = self.shards[position].1.take(found);
+        self.let_go(position, found.slot, record);
+    }
+
+    /// Unlinks a record that was taken out from its owner, and frees it.
+    fn let_go(&mut self, position: usize, slot: u32, record: Record) {
+        self.memory_delta -= Shard::cost_bytes(record) as i64;
+        if let Some(owner) = record.owner() {
+            self.unlink(owner, Location::new(self.shards[position].0, slot));
+        }
+        self.store.free(record);
+    }
+
+    /// Puts a new record under a key or id that has none. Its owner is linked by the caller.
+    pub(crate) fn insert(&mut self, hash: u64, record: Record) -> Live {
+        let position = self.position(hash);
+        self.memory_delta += Shard::cost_bytes(record) as i64;
+        let now = self.now;
+        let slot = self.shards[position].1.insert(hash, record, now);
+        Live { shard: position, slot, record }
+    }
+
+    /// Whether another record finds a slot in the shard of `hash`.
+    pub(crate) fn has_room(&self, hash: u64) -> Result<(), Refusal> {
+        let (_, shard) = &self.shards[self.position(hash)];
+        if shard.slots.has_room() { Ok(()) } else { Err(Refusal::TooManyEntries) }
+    }
+
+    /// Puts another record of the same key or id in a live one's place, keeping slot and owner.
+    pub(crate) fn replace(&mut self, live: Live, record: Record) {
+        let now = self.now;
+        let old = self.shards[live.shard].1.replace(live.slot, record, now);
+        self.memory_delta += Shard::cost_bytes(record) as i64 - Shard::cost_bytes(old) as i64;
+        self.store.free(old);
+    }
+
+    /// Adds to the account of memory what a change in place made of a record's cost.
+    pub(crate) fn account(&mut self, bytes: i64) {
+        self.memory_delta += bytes;
+    }
+
+    /// Where a live record is, as its user's index names it.
+    pub(crate) fn location(&self, live: Live) -> Location {
+        Location::new(self.shards[live.shard].0, live.slot)
+    }
+
+    /// The live incarnation of a user, made when there is none.
+    pub(crate) fn user(&mut self, name: UserName<'_>) -> UserRecord {
+        let index = Store::user_shard_of(name.hash);
+        let held = self.users.iter_mut().find(|(at, _)| *at == index);
+        let users = &mut held.expect("an op names its users").1;
+        if let Some(user) = users.find(name) {
+            return user;
+        }
+        let generation = self.store.generations.load(Ordering::Relaxed);
+        let user = UserRecord::new(
+            &self.store.arena,
+            name.bytes,
+            index as u8,
+            self.store.epoch(),
+            generation,
+        );
+        users.insert(&self.store.seed, name, user);
+        self.memory_delta += user_cost_bytes(user) as i64;
+        user
+    }
+
+    /// Puts an entry into its owner's index.
+    pub(crate) fn link(&mut self, owner: UserRecord, location: Location, expires: Stamp) {
+        let before = owner.sessions().memory_bytes();
+        owner.sessions().insert(location, expires);
+        self.memory_delta += owner.sessions().memory_bytes() as i64 - before as i64;
+        self.users_of(owner).sessions += 1;
+    }
+
+    /// Takes an entry out of its owner's index; a live user without entries goes.
+    pub(crate) fn unlink(&mut self, owner: UserRecord, location: Location) {
+        let (store, epoch) = (self.store, self.store.epoch());
+        let before = owner.sessions().memory_bytes();
+        assert!(owner.sessions().remove(location), "the index holds every entry of its user");
+        self.memory_delta += owner.sessions().memory_bytes() as i64 - before as i64;
+        let users = self.users_of(owner);
+        if owner.alive_in(epoch) {
+            users.sessions -= 1;
+            if owner.sessions().is_empty() {
+                users.remove(&store.seed, owner);
+                self.memory_delta -= user_cost_bytes(owner) as i64;
+                free_user(&store.arena, owner);
+            }
+        } else {
+            users.sessions_revoked -= 1;
+        }
+    }
+
+    /// The live incarnation of a user.
+    pub(crate) fn find_user(&self, name: UserName<'_>) -> Option<UserRecord> {
+        let index = Store::user_shard_of(name.hash);
+        let held = self.users.iter().find(|(at, _)| *at == index);
+        held.expect("an op names its users").1.find(name)
+    }
+
+    /// Takes an incarnation out of the table of users, to be retired.
+    pub(crate) fn detach_user(&mut self, user: UserRecord) {
+        let store = self.store;
+        self.users_of(user).remove(&store.seed, user);
+    }
+
+    /// Logs a detached incarnation out: one write ends its sessions, the sweep reclaims them.
+    pub(crate) fn retire_user(&mut self, user: UserRecord) {
+        let store = self.store;
+        if user.sessions().is_empty() {
+            self.memory_delta -= user_cost_bytes(user) as i64;
+            free_user(&store.arena, user);
+            return;
+        }
+        if let Some(instant) = &*store.snapshot_instant.lock() {
+            // To the snapshot in progress its sessions are still live.
+            instant.retired.lock().push(user.address());
+        }
+        let count = user.sessions().len() as u64;
+        let users = self.users_of(user);
+        users.sessions -= count;
+        users.sessions_revoked += count;
+        users.queue_revoked(user);
+        user.revoke();
+    }
+
+    /// Moves a live session from one incarnation of its user to the next.
+    pub(crate) fn move_session(&mut self, live: Live, old: UserRecord, new: UserRecord) {
+        let location = self.location(live);
+        let (_, shard) = &mut self.shards[live.shard];
+        shard.before_change(live.slot);
+        let expires = shard.deadline_of(live.record);
+        live.record.set_session_owner(new);
+        let before = old.sessions().memory_bytes() + new.sessions().memory_bytes();
+        assert!(old.sessions().remove(location), "the index holds every session of its user");
+        new.sessions().insert(location, expires);
+        let after = old.sessions().memory_bytes() + new.sessions().memory_bytes();
+        self.memory_delta += after as i64 - before as i64;
+    }
+
+    /// Moves a live plain record's deadline.
+    pub(crate) fn set_deadline(&mut self, live: Live, deadline: Stamp) {
+        let now = self.now;
+        self.shards[live.shard].1.set_deadline(live.slot, live.record, deadline, now);
+        if let Some(owner) = live.record.owner() {
+            owner.sessions().note_deadline(deadline);
+        }
+    }
+
+    /// Counts a session with these limits in the shard of `hash`; `None` when its numbers are used up.
+    pub(crate) fn acquire_limits(&mut self, hash: u64, limits: Limits) -> Option<u32> {
+        let position = self.position(hash);
+        self.shards[position].1.limits.acquire(limits)
+    }
+
+    /// The kind of a live plain record, for WRONGTYPE.
+    pub(crate) fn require(live: Live, kind: Kind) -> Result<Live, Refusal> {
+        if live.record.kind() == kind { Ok(live) } else { Err(Refusal::WrongType) }
+    }
+}
+
+impl Drop for Scope<'_> {
+    fn drop(&mut self) {
+        self.store.account(self.memory_delta);
+        self.publish();
+    }
+}

@@ -1,0 +1,162 @@
+//! Slots: the numbers records are known by, 12 bytes each.
+//!
+//! A slot holds a record's address and the two links of the timing wheel's list it is filed in. Its
+//! number stays the same for the entry's life, whatever happens to record and table, so a scan can walk
+//! slots and a user's index can name sessions by them.
+//!
+//! ```text
+//! 6 bytes address (low 4 bits: how many cache lines to prefetch)  3 bytes next  3 bytes previous
+//! ```
+//!
+//! A free slot has address 0 and links to the next free one. A previous link at or above
+//! [`SLOTS_MAX`] names the wheel bucket the slot is the head of.
+
+use super::record::Record;
+
+/// No slot.
+pub(crate) const NONE: u32 = 0x00ff_ffff;
+/// How many slots a shard can have; numbers from here on name wheel buckets.
+pub(crate) const SLOTS_MAX: u32 = NONE - 512;
+
+const CACHE_LINE_BYTES: usize = 64;
+const LINES_MASK: u64 = 0b1111;
+
+#[derive(Clone, Copy)]
+struct Slot([u8; 12]);
+
+/// A shard's slots.
+#[derive(Default)]
+pub(crate) struct Slots {
+    slots: Vec<Slot>,
+    free: u32,
+    free_count: u32,
+}
+
+impl Slot {
+    fn first(self) -> u64 {
+        let [a, b, c, d, e, f, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
+    }
+
+    fn set_first(&mut self, word: u64) {
+        self.0[..6].copy_from_slice(&word.to_le_bytes()[..6]);
+    }
+
+    fn next(self) -> u32 {
+        let [_, _, _, _, _, _, a, b, c, ..] = self.0;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    fn set_next(&mut self, next: u32) {
+        self.0[6..9].copy_from_slice(&next.to_le_bytes()[..3]);
+    }
+
+    fn previous(self) -> u32 {
+        let [.., a, b, c] = self.0;
+        u32::from_le_bytes([a, b, c, 0])
+    }
+
+    fn set_previous(&mut self, previous: u32) {
+        self.0[9..].copy_from_slice(&previous.to_le_bytes()[..3]);
+    }
+}
+
+fn word_of(record: Record) -> u64 {
+    let lines = record.size_bytes().div_ceil(CACHE_LINE_BYTES) as u64;
+    record.address() | lines.min(LINES_MASK)
+}
+
+impl Slots {
+    /// How many slots there are, free ones included.
+    pub(crate) fn len(&self) -> u32 {
+        self.slots.len() as u32
+    }
+
+    /// Whether another record finds a slot.
+    pub(crate) fn has_room(&self) -> bool {
+        self.free_count > 0 || self.len() < SLOTS_MAX
+    }
+
+    /// The record in a slot.
+    pub(crate) fn get(&self, slot: u32) -> Option<Record> {
+        let word = self.slots.get(slot as usize)?.first();
+        Record::from_address(word & !LINES_MASK)
+    }
+
+    /// Address and number of cache lines of the record in a slot, for prefetching.
+    pub(crate) fn address_and_lines(&self, slot: u32) -> (u64, u32) {
+        let word = self.slots.get(slot as usize).map_or(0, |slot| slot.first());
+        (word & !LINES_MASK, (word & LINES_MASK) as u32)
+    }
+
+    /// The address of the slot itself, for prefetching.
+    pub(crate) fn slot_address(&self, slot: u32) -> *const u8 {
+        self.slots.get(slot as usize).map_or(std::ptr::null(), |slot| slot.0.as_ptr())
+    }
+
+    /// Puts a record into a free slot. Panics without room: ask [`Slots::has_room`] first.
+    pub(crate) fn insert(&mut self, record: Record) -> u32 {
+        let slot = if self.free_count > 0 {
+            let slot = self.free;
+            self.free = self.slots[slot as usize].next();
+            self.free_count -= 1;
+            slot
+        } else {
+            assert!(self.len() < SLOTS_MAX, "room was asked for before");
+            if self.slots.len() == self.slots.capacity() {
+                // An eighth at a time: doubling would leave a third of the memory unused on average.
+                self.slots.reserve_exact(self.slots.len() / 8 + 32);
+            }
+            self.slots.push(Slot([0; 12]));
+            self.len() - 1
+        };
+        let place = &mut self.slots[slot as usize];
+        place.set_first(word_of(record));
+        place.set_next(NONE);
+        place.set_previous(NONE);
+        slot
+    }
+
+    /// Puts another record into a used slot and returns the old one.
+    pub(crate) fn replace(&mut self, slot: u32, record: Record) -> Record {
+        let old = self.get(slot).expect("a used slot");
+        self.slots[slot as usize].set_first(word_of(record));
+        old
+    }
+
+    /// Takes the record out and frees the slot, which is in no list any more.
+    pub(crate) fn remove(&mut self, slot: u32) -> Record {
+        let old = self.get(slot).expect("a used slot");
+        let place = &mut self.slots[slot as usize];
+        place.set_first(0);
+        place.set_next(self.free);
+        self.free = slot;
+        self.free_count += 1;
+        old
+    }
+
+    /// The used slots from `from` on.
+    pub(crate) fn used_from(&self, from: u32) -> impl Iterator<Item = (u32, Record)> + use<'_> {
+        (from..self.len()).filter_map(|slot| Some((slot, self.get(slot)?)))
+    }
+
+    /// The next slot in a wheel list.
+    pub(crate) fn next(&self, slot: u32) -> u32 {
+        self.slots[slot as usize].next()
+    }
+
+    /// The previous slot in a wheel list, or the bucket; [`NONE`] when it is in no list.
+    pub(crate) fn previous(&self, slot: u32) -> u32 {
+        self.slots[slot as usize].previous()
+    }
+
+    /// Links a slot into a wheel list.
+    pub(crate) fn set_next(&mut self, slot: u32, next: u32) {
+        self.slots[slot as usize].set_next(next);
+    }
+
+    /// Links a slot into a wheel list.
+    pub(crate) fn set_previous(&mut self, slot: u32, previous: u32) {
+        self.slots[slot as usize].set_previous(previous);
+    }
+}

@@ -1,0 +1,291 @@
+//! The set of one user's sessions, in one word when it is small.
+//!
+//! Sessions are named by where their record is: shard and slot in 32 bits, stable for the session's
+//! life. Most users have one session, which the word itself holds; up to 32 lie in an array that grows
+//! by a few; more in a B-tree, so that adding and removing stays logarithmic for a user with a hundred
+//! thousand. Iteration is in ascending order of the names, so a name is a cursor.
+
+#![allow(unsafe_code)] // a leaf: the tagged word below
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::collections::BTreeSet;
+use std::ptr::NonNull;
+
+use crate::time::Stamp;
+
+/// Where a session's record is: shard in the upper 8 bits, slot in the lower 24.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Location(u32);
+
+impl Location {
+    pub(crate) fn new(shard: usize, slot: u32) -> Self {
+        debug_assert!(shard < 256 && slot < 1 << 24);
+        Self((shard as u32) << 24 | slot)
+    }
+
+    pub(crate) fn shard(self) -> usize {
+        (self.0 >> 24) as usize
+    }
+
+    pub(crate) fn slot(self) -> u32 {
+        self.0 & 0x00ff_ffff
+    }
+
+    pub(crate) fn number(self) -> u32 {
+        self.0
+    }
+}
+
+/// Up to this many sessions lie in an array.
+const FEW_MAX: usize = 33;
+/// An array grows by this many entries: the steps of the system's allocator.
+const FEW_STEP: usize = 4;
+const FEW_FIRST: usize = 5;
+
+const TAG_MASK: u64 = 0b11;
+const TAG_ONE: u64 = 1;
+const TAG_FEW: u64 = 2;
+const TAG_MANY: u64 = 3;
+
+/// A user's sessions: zero when empty, otherwise a location, or a tagged pointer to more.
+#[derive(Debug, Default)]
+pub(crate) struct SessionSet(u64);
+
+#[derive(Debug)]
+struct Many {
+    sessions: BTreeSet<Location>,
+    /// No session of the set ends before this: until then counting needs no look at them.
+    all_live_until: Stamp,
+}
+
+/// What the word says.
+enum Shape<'a> {
+    Empty,
+    One(Location),
+    /// Ascending.
+    Few(&'a [Location]),
+    Many(&'a Many),
+}
+
+impl SessionSet {
+    /// How many sessions are in the set.
+    pub(crate) fn len(&self) -> usize {
+        match self.shape() {
+            Shape::Empty => 0,
+            Shape::One(_) => 1,
+            Shape::Few(few) => few.len(),
+            Shape::Many(many) => many.sessions.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0 == 0
+    }
+
+    /// Adds a session that ends at `expires` if nobody touches it.
+    pub(crate) fn insert(&mut self, location: Location, expires: Stamp) {
+        if let Some(many) = self.many_mut() {
+            many.sessions.insert(location);
+            many.all_live_until = many.all_live_until.min(expires);
+            return;
+        }
+        let mut sessions = self.after(0).collect::<smallvec::SmallVec<[Location; FEW_MAX + 1]>>();
+        if let Err(position) = sessions.binary_search(&location) {
+            sessions.insert(position, location);
+            self.replace_with(&sessions);
+        }
+    }
+
+    /// Takes a session out; whether it was there.
+    pub(crate) fn remove(&mut self, location: Location) -> bool {
+        if let Some(many) = self.many_mut() {
+            let removed = many.sessions.remove(&location);
+            // Half of the array's reach, so that a user at the brink does not go back and forth.
+            if many.sessions.len() <= FEW_MAX / 2 {
+                let rest = many.sessions.iter().copied().collect::<Vec<_>>();
+                self.replace_with(&rest);
+            }
+            return removed;
+        }
+        let mut sessions = self.after(0).collect::<smallvec::SmallVec<[Location; FEW_MAX + 1]>>();
+        let Ok(position) = sessions.binary_search(&location) else { return false };
+        sessions.remove(position);
+        self.replace_with(&sessions);
+        true
+    }
+
+    /// The sessions whose number is at least `from`, in ascending order.
+    pub(crate) fn after(&self, from: u32) -> impl Iterator<Item = Location> + use<'_> {
+        let from = Location(from);
+        let (one, few, many) = match self.shape() {
+            Shape::Empty => (None, &[][..], None),
+            Shape::One(location) => (Some(location), &[][..], None),
+            Shape::Few(few) => (None, few, None),
+            Shape::Many(many) => (None, &[][..], Some(many.sessions.range(from..))),
+        };
+        let small = one.into_iter().chain(few.iter().copied()).filter(move |&at| at >= from);
+        small.chain(many.into_iter().flatten().copied())
+    }
+
+    /// Until when all sessions are known to be live; `None` where looking at each is cheap.
+    pub(crate) fn all_live_until(&self) -> Option<Stamp> {
+        match self.shape() {
+            Shape::Many(many) => Some(many.all_live_until),
+            _ => None,
+        }
+    }
+
+    /// Notes what a look at all sessions showed: none ends before `until`.
+    pub(crate) fn set_all_live_until(&mut self, until: Stamp) {
+        if let Some(many) = self.many_mut() {
+            many.all_live_until = until;
+        }
+    }
+
+    /// Notes that an entry of the set now ends at `deadline`, which may be sooner than before.
+    pub(crate) fn note_deadline(&mut self, deadline: Stamp) {
+        if let Some(many) = self.many_mut() {
+            many.all_live_until = many.all_live_until.min(deadline);
+        }
+    }
+
+    /// Bytes held beyond the word, about: the same for the same number of sessions.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        match self.len() {
+            0 | 1 => 0,
+            few @ 2..=FEW_MAX => 8 + few_layout(few_capacity(few)).size(),
+            many => 64 + many * 9,
+        }
+    }
+
+    fn shape(&self) -> Shape<'_> {
+        match self.0 & TAG_MASK {
+            TAG_ONE => Shape::One(Location((self.0 >> 32) as u32)),
+            TAG_FEW => {
+                let start = self.pointer::<Location>();
+                // SAFETY: a few-array holds its length in the first word, then that many locations;
+                // it is owned by this set and only replaced through `&mut self`.
+                let few = unsafe {
+                    let length = start.cast::<u32>().read() as usize;
+                    std::slice::from_raw_parts(start.add(1).as_ptr(), length)
+                };
+                Shape::Few(few)
+            }
+            // SAFETY: the tag says that the word is a leaked box of this type, owned by this set.
+            TAG_MANY => Shape::Many(unsafe { self.pointer::<Many>().as_ref() }),
+            _ => Shape::Empty,
+        }
+    }
+
+    fn many_mut(&mut self) -> Option<&mut Many> {
+        // SAFETY: as in `shape`, and `&mut self` makes this the only reference.
+        (self.0 & TAG_MASK == TAG_MANY).then(|| unsafe { self.pointer::<Many>().as_mut() })
+    }
+
+    fn pointer<T>(&self) -> NonNull<T> {
+        let address = (self.0 & !TAG_MASK) as usize;
+        NonNull::new(std::ptr::with_exposed_provenance_mut(address))
+            .expect("a tagged word holds a pointer")
+    }
+
+    /// Makes the set hold exactly `sessions`, which ascend.
+    fn replace_with(&mut self, sessions: &[Location]) {
+        match sessions {
+            [] => self.release(),
+            [one] => {
+                self.release();
+                self.0 = u64::from(one.0) << 32 | TAG_ONE;
+            }
+            few if few.len() <= FEW_MAX => self.hold_few(few),
+            many => {
+                self.release();
+                let many = Many {
+                    sessions: many.iter().copied().collect(),
+                    // Nothing is known yet: the first count will look at them all.
+                    all_live_until: Stamp::default(),
+                };
+                self.0 = Box::into_raw(Box::new(many)).expose_provenance() as u64 | TAG_MANY;
+            }
+        }
+    }
+
+    fn hold_few(&mut self, few: &[Location]) {
+        let capacity = few_capacity(few.len());
+        let held = if let Shape::Few(held) = self.shape() { few_capacity(held.len()) } else { 0 };
+        if held != capacity {
+            self.release();
+            let layout = few_layout(capacity);
+            // SAFETY: the layout's size is not zero.
+            let start = unsafe { alloc(layout) };
+            if start.is_null() {
+                handle_alloc_error(layout);
+            }
+            self.0 = start.expose_provenance() as u64 | TAG_FEW;
+        }
+        let start = self.pointer::<Location>();
+        // SAFETY: the array has room for the length and `capacity` locations; `few` is the caller's.
+        unsafe {
+            start.cast::<u32>().write(few.len() as u32);
+            std::ptr::copy_nonoverlapping(few.as_ptr(), start.add(1).as_ptr(), few.len());
+        }
+    }
+
+    fn release(&mut self) {
+        match self.0 & TAG_MASK {
+            TAG_FEW => {
+                let layout = few_layout(few_capacity(self.len()));
+                // SAFETY: the array was allocated by `hold_few` with the capacity of its length.
+                unsafe { dealloc(self.pointer::<u8>().as_ptr(), layout) };
+            }
+            // SAFETY: the box was leaked into the word by `replace_with`.
+            TAG_MANY => drop(unsafe { Box::from_raw(self.pointer::<Many>().as_ptr()) }),
+            _ => {}
+        }
+        self.0 = 0;
+    }
+}
+
+impl Drop for SessionSet {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn few_capacity(length: usize) -> usize {
+    FEW_FIRST + length.saturating_sub(FEW_FIRST).next_multiple_of(FEW_STEP)
+}
+
+fn few_layout(capacity: usize) -> Layout {
+    Layout::array::<u32>(1 + capacity).expect("a few words")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn behaves_like_a_sorted_set_at_every_size() {
+        let mut set = SessionSet::default();
+        let mut model = BTreeSet::new();
+        let mut state = 1_u32;
+        for step in 0..2000_usize {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let location = Location(state >> 8 & 0x7f);
+            // Grows at first, shrinks later, so that all shapes are passed in both directions.
+            if (state >> 20) % 1000 > step as u32 / 2 {
+                set.insert(location, Stamp::NEVER);
+                model.insert(location);
+            } else {
+                assert_eq!(set.remove(location), model.remove(&location));
+            }
+            assert_eq!(set.len(), model.len());
+            assert!(set.after(0).eq(model.iter().copied()));
+            assert!(set.after(40).eq(model.range(Location(40)..).copied()));
+        }
+        for location in model {
+            assert!(set.remove(location));
+        }
+        assert!(set.is_empty());
+    }
+}
