@@ -69,7 +69,7 @@ fn usage(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), Com
         _ => return Err(CommandError::Syntax),
     }
     context.look(request.key(2), |entry, reply| match entry {
-        Some(entry) => reply.integer(entry.memory_bytes as i64),
+        Some(entry) => reply.integer(entry.memory_bytes() as i64),
         None => reply.null(),
     });
     Ok(())
