@@ -101,7 +101,7 @@ fn store_combined(
     let seed = store.seed.values();
     let combined = match combination {
         Combination::Intersection => {
-            let members = SetValue::intersection(&sets, 0);
+            let members = SetValue::intersection(&sets, usize::MAX);
             SetValue::from_members(members, seed)
         }
         Combination::Union => SetValue::union(&sets, seed),
