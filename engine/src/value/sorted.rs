@@ -211,7 +211,8 @@ impl SortedValue {
                 let place = entries
                     .partition_point(|entry| compare((entry.0, &entry.1), (score, member)).is_lt());
                 entries.reserve_exact(1);
-                entries.insert(place, (score, member.into()));
+                // Redis packs a whole score as an integer, which has no negative zero.
+                entries.insert(place, (score + 0.0, member.into()));
             }
             Form::Large(large) => {
                 let index = large.map.insert_full(member.into(), score).0;
@@ -232,7 +233,7 @@ impl SortedValue {
                 let place = entries.partition_point(|entry| {
                     compare((entry.0, &entry.1), (score, &member)).is_lt()
                 });
-                entries.insert(place, (score, member));
+                entries.insert(place, (score + 0.0, member));
             }
             Form::Large(large) => {
                 let position = large.locate((current, member));
