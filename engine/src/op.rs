@@ -101,7 +101,8 @@ pub enum Op<'a> {
         /// The key.
         key: Key<'a>,
     },
-    /// Renames, carrying value, deadline and owner. Outcome: `Done`; with `if_absent` `Flag`.
+    /// Renames, carrying value, deadline and owner. Outcome: `Done`; with `if_absent` `Flag`. Between
+    /// databases (MOVE) an absent key is `Flag(false)` and not refused.
     Rename {
         /// The present name.
         from: Key<'a>,

@@ -81,7 +81,12 @@ pub(super) fn rename(
     now: Stamp,
 ) -> Result<Outcome, Refusal> {
     let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], &[], now);
-    let source = scope.find(&from).ok_or(Refusal::NoSuchKey)?;
+    let source = match scope.find(&from) {
+        Some(source) => source,
+        // MOVE of a key that is not there is no error; RENAME stays within one database.
+        None if from.db != to.db => return Ok(Outcome::Flag(false)),
+        None => return Err(Refusal::NoSuchKey),
+    };
     if from.bytes == to.bytes && from.db == to.db {
         return Ok(if if_absent { Outcome::Flag(false) } else { Outcome::Done });
     }

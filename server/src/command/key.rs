@@ -119,6 +119,16 @@ pub static COMMANDS: &[CommandSpec] = &[
         run: Run::Read(keys),
         ..ROW
     },
+    CommandSpec {
+        name: "move",
+        arity: 3,
+        flags: Flags::WRITE.with(Flags::FAST),
+        syntax: "key db",
+        summary: "Moves a key to another database unless it exists there.",
+        reply: "Integer: 1 when it was moved, else 0",
+        run: Run::Write { lower: lower_move, render: render::integer },
+        ..ROW
+    },
     object::OBJECT,
     CommandSpec {
         name: "persist",
@@ -408,6 +418,17 @@ fn lower_copy<'a>(
         return Err(Refusal::SameKey.into());
     }
     Ok(Op::Copy { from: request.key(1), to: request.key_in(db, 2), replace })
+}
+
+fn lower_move<'a>(
+    _context: &LowerContext<'_>,
+    request: &Request<'a>,
+) -> Result<Op<'a>, CommandError> {
+    let db = database(request, 2)?;
+    if db == request.db() {
+        return Err(Refusal::SameKey.into());
+    }
+    Ok(Op::Rename { from: request.key(1), to: request.key_in(db, 1), if_absent: true })
 }
 
 fn keys(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
