@@ -67,6 +67,8 @@ pub enum Refusal {
     IndexOutOfRange,
     /// A string would grow past the configured maximum.
     StringTooLong,
+    /// A session's metadata would grow past the configured maximum.
+    MetaTooLong,
     /// Source and destination are the same object.
     SameKey,
     /// `maxmemory` is reached and the policy evicts nothing (more).

@@ -82,7 +82,7 @@ pub(crate) fn meta(
     with_session(&engine.store, id, now, |scope, live, parts| {
         let meta = meta::with_fields(parts.meta, fields)
             .filter(|meta| meta.len() <= engine.sizes.meta_bytes_max)
-            .ok_or(Refusal::StringTooLong)?;
+            .ok_or(Refusal::MetaTooLong)?;
         let seen = parts.seen.max(now);
         let version = parts.version;
         store_parts(scope, live, &SessionParts { meta: &meta, seen, ..parts });

@@ -17,7 +17,7 @@ pub(crate) fn create(store: &Store, op: &Op<'_>, now: Stamp) -> Result<Outcome, 
     let Op::SessionCreate { id, user, limits, data, meta: fields, cap } = op else {
         return Ok(Outcome::Nil);
     };
-    let meta = meta::with_fields(&[], *fields).ok_or(Refusal::StringTooLong)?;
+    let meta = meta::with_fields(&[], *fields).ok_or(Refusal::MetaTooLong)?;
     let name = UserName::new(&store.seed, user);
     if let Some(cap) = cap {
         return create_capped(store, op, name, *cap, &meta, now);

@@ -112,6 +112,7 @@ fn write_refusal(refusal: Refusal, text: &mut Vec<u8>) {
         Refusal::ScoreNotANumber => "ERR resulting score is not a number (NaN)",
         Refusal::NoSuchKey => "ERR no such key",
         Refusal::IndexOutOfRange => "ERR index out of range",
+        Refusal::MetaTooLong => "ERR argument is longer than 'meta-bytes-max' allows",
         Refusal::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
         Refusal::SameKey => "ERR source and destination objects are the same",
         Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",

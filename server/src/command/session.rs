@@ -84,7 +84,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         syntax: "id field value [field value ...]",
         summary: "Sets fields of a live session's metadata; an empty value removes the field.",
         complexity: "O(N) where N is the size of the metadata",
-        reply: "Integer: the new version. Error: NOSESSION",
+        reply: "Integer: the session's version, which only SESSION.SET moves on. Error: NOSESSION",
         run: Run::Write { lower: lower_meta, render: render::integer },
         ..ROW
     },

@@ -244,7 +244,8 @@ pub(super) fn check_meta(fields: Words<'_>, sizes: &SizeLimits) -> Result<(), Co
     if fields.pairs().any(|(field, _)| field.is_empty()) {
         return Err("ERR the name of a META field must not be empty".into());
     }
-    let bytes = fields.iter().map(<[u8]>::len).sum();
+    // As the engine counts: two lengths of two bytes with each pair.
+    let bytes = fields.pairs().map(|(field, value)| 4 + field.len() + value.len()).sum();
     check_length(bytes, sizes.meta_bytes_max, "meta-bytes-max")
 }
 
