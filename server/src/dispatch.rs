@@ -141,7 +141,7 @@ impl Turn<'_> {
             Err(CommandError::WrongArity)
         } else if !self.client.authenticated && !spec.flags.has(Flags::NO_AUTH) {
             Err(CommandError::NoAuth)
-        } else if spec.keys.first > 0 {
+        } else if spec.keys.first > 0 || spec.keys.counted_by > 0 {
             self.keys_fit(entry, request)
         } else {
             Ok(())
@@ -235,6 +235,14 @@ impl Turn<'_> {
     fn keys_fit(&self, entry: &Entry, request: &Request<'_>) -> Result<(), CommandError> {
         let longest = self.server.sizes.key_bytes_max;
         let keys = entry.spec.keys;
+        if keys.counted_by > 0 {
+            // A count that makes no sense is for the command to refuse.
+            let mut indexes = keys.of(request.words_from(0)).into_iter().flatten();
+            if indexes.any(|index| request.word(index).len() > longest) {
+                return Err(CommandError::TooLong("key-bytes-max"));
+            }
+            return Ok(());
+        }
         let first = keys.first.unsigned_abs() as usize;
         let last = match keys.last {
             last if last < 0 => request.len().saturating_sub(last.unsigned_abs() as usize),
