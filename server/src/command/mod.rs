@@ -11,6 +11,7 @@
 pub mod context;
 pub mod deadline;
 pub mod error;
+pub mod reference;
 pub mod request;
 pub mod spec;
 pub mod table;

@@ -1,0 +1,5 @@
+//! Prints the reference page of all commands: `docs/commands.md`.
+
+fn main() {
+    print!("{}", hallpass_server::command::reference::page());
+}
