@@ -206,7 +206,25 @@ impl RequestParser {
         }
     }
 
+    #[inline]
     fn multibulk_line(
+        &mut self,
+        buffer: &[u8],
+        limits: ParseLimits,
+    ) -> Result<bool, ProtocolError> {
+        if let Some((count @ 1.., bytes)) = short_length(&buffer[self.at..])
+            && limits.authenticated
+        {
+            self.at += bytes;
+            self.expect = Expect::BulkLine { missing: count };
+            return Ok(true);
+        }
+        self.any_multibulk_line(buffer, limits)
+    }
+
+    /// A `*` line that is long, wrong, incomplete or from a stranger.
+    #[cold]
+    fn any_multibulk_line(
         &mut self,
         buffer: &[u8],
         limits: ParseLimits,
@@ -231,7 +249,26 @@ impl RequestParser {
         Ok(true)
     }
 
+    #[inline]
     fn bulk_line(
+        &mut self,
+        buffer: &[u8],
+        limits: ParseLimits,
+        missing: u32,
+    ) -> Result<bool, ProtocolError> {
+        let line = &buffer[self.at..];
+        if let Some((length, bytes)) = short_length(line)
+            && line[0] == b'$'
+        {
+            self.at += bytes;
+            self.expect = Expect::BulkBody { missing, bytes: length as usize };
+            return Ok(true);
+        }
+        self.any_bulk_line(buffer, limits, missing)
+    }
+
+    /// A `$` line that is long, wrong or incomplete.
+    fn any_bulk_line(
         &mut self,
         buffer: &[u8],
         limits: ParseLimits,
@@ -310,6 +347,26 @@ impl RequestParser {
         self.first_span = requests.spans.len();
         self.request_start = self.at;
         self.expect = Expect::Request;
+    }
+}
+
+/// The number on a length line of up to three digits, as nearly all are, and the bytes of the line.
+/// `None` for every other line: the general way has to look at it.
+#[inline]
+fn short_length(line: &[u8]) -> Option<(u32, usize)> {
+    let digit = |byte: u8| {
+        let value = byte.wrapping_sub(b'0');
+        (value < 10).then_some(u32::from(value))
+    };
+    match *line {
+        [_, a, b'\r', b'\n', ..] => Some((digit(a)?, 4)),
+        // A leading zero is no number to Redis.
+        [_, b'0', ..] => None,
+        [_, a, b, b'\r', b'\n', ..] => Some((digit(a)? * 10 + digit(b)?, 5)),
+        [_, a, b, c, b'\r', b'\n', ..] => {
+            Some((digit(a)? * 100 + digit(b)? * 10 + digit(c)?, 6))
+        }
+        _ => None,
     }
 }
 
