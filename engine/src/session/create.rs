@@ -23,7 +23,20 @@ pub(crate) fn create(store: &Store, op: &Op<'_>, now: Stamp) -> Result<Outcome, 
         return create_capped(store, op, name, *cap, &meta, now);
     }
     let mut scope = Scope::of(store, &[Spot::Session(*id)], &[name], now);
-    insert(&mut scope, *id, name, *limits, data, &meta)
+    let outcome = insert(&mut scope, *id, name, *limits, data, &meta)?;
+    look_once_when_many(&mut scope, name);
+    Ok(outcome)
+}
+
+/// A user who has just got many sessions: looks once until when they live, while that is cheap, so that
+/// no count and no logout everywhere has to later, when they are a hundred thousand (promise 2).
+fn look_once_when_many(scope: &mut Scope<'_>, name: UserName<'_>) {
+    if let Some(user) = scope.find_user(name)
+        && user.sessions().has_just_become_many()
+    {
+        scope.release_shards();
+        list::live_count(scope.store, user, scope.now);
+    }
 }
 
 /// With a cap, the user's shard is held from counting to inserting, so concurrent logins of the same
@@ -61,9 +74,11 @@ fn create_capped(
             }
         }
     }
-    scope.with_shard(store.shard_of(id.hash()), |scope| {
+    let outcome = scope.with_shard(store.shard_of(id.hash()), |scope| {
         insert(scope, *id, name, *limits, data, meta)
-    })
+    })?;
+    look_once_when_many(&mut scope, name);
+    Ok(outcome)
 }
 
 fn is_taken(store: &Store, id: &SessionHash, now: Stamp) -> bool {

@@ -136,6 +136,12 @@ impl SessionSet {
         }
     }
 
+    /// Whether the last session added made the set one of many, of which nothing is known yet.
+    pub(crate) fn has_just_become_many(&self) -> bool {
+        matches!(self.shape(), Shape::Many(many)
+            if many.sessions.len() == FEW_MAX + 1 && many.all_live_until == Stamp::default())
+    }
+
     /// Notes what a look at all sessions showed: none ends before `until`.
     pub(crate) fn set_all_live_until(&mut self, until: Stamp) {
         if let Some(many) = self.many_mut() {
