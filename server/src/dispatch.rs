@@ -113,6 +113,7 @@ impl Turn<'_> {
                 let error = CommandError::UnknownSubcommand(name);
                 self.refuse(&error, &entry.full_name, output);
             }
+            Found::Unknown if is_http(words.at(0)) => self.client.closing = true,
             Found::Unknown => self.refuse(&unknown_command(words), "", output),
         }
         if muted || self.client.reply_mode != ReplyMode::On {
@@ -289,6 +290,12 @@ impl Turn<'_> {
 
 /// Redis' text for a command that does not exist, with the beginning of its arguments.
 #[cold]
+/// Whether a request is a line of an HTTP request that a web page made a browser send here, to have
+/// commands of its body run. Redis knows it by the same two words.
+fn is_http(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
+}
+
 fn unknown_command(words: Words<'_>) -> CommandError {
     let mut text = b"ERR unknown command '".to_vec();
     text.extend_from_slice(shortened(words.at(0)));
