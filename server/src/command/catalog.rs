@@ -46,7 +46,6 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Returns documentary information about one, multiple or all commands.",
         since: "7.0.0",
         reply: "Map from names to maps",
-        difference: "The texts are Hallpass' own, and there are no argument trees.",
         run: Run::Local(docs),
         ..ROW
     },
@@ -114,7 +113,7 @@ fn info(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Com
     for name in names.iter() {
         match context.server.table.by_full_name(name) {
             Some(entry) => write_details(&mut context.reply, entry),
-            None => context.reply.null_array(),
+            None => context.reply.null(),
         }
     }
     Ok(())

@@ -11,7 +11,6 @@
 pub mod context;
 pub mod deadline;
 pub mod error;
-pub mod reference;
 pub mod request;
 pub mod spec;
 pub mod table;

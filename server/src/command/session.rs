@@ -170,8 +170,9 @@ pub static COMMANDS: &[CommandSpec] = &[
         name: "session.list",
         flags: Flags::READONLY,
         syntax: "user [COUNT sessions] [CURSOR cursor]",
-        summary: "A user's live sessions, oldest first, without their ids. Shows 1000 unless COUNT \
-                  says otherwise; a next cursor other than 0 goes on where this reply ends.",
+        summary: "A user's live sessions, each once, in no particular order and without their ids. \
+                  Shows 1000 unless COUNT says otherwise; a next cursor other than 0 goes on \
+                  where this reply ends.",
         complexity: "O(N) where N is the number of sessions shown",
         reply: "Array: next cursor, array of maps: handle, created, seen, authenticated, idle \
                 (seconds, 0 for none), expires (-1 for never), version, meta (a map)",

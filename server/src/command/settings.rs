@@ -82,14 +82,20 @@ static SUBCOMMANDS: &[CommandSpec] = &[
 
 fn get(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
     let config = context.server.settings.current();
-    let asked = |setting: &&Setting| {
+    // A name that is asked for in full comes back spelled as it was asked for, as in Redis.
+    let asked = |setting: &'static Setting| {
         let name = setting.name.as_bytes();
-        request.words_from(2).iter().any(|pattern| glob::matches_ignoring_case(pattern, name))
+        let pattern = request
+            .words_from(2)
+            .iter()
+            .find(|pattern| glob::matches_ignoring_case(pattern, name))?;
+        let shown = if pattern.eq_ignore_ascii_case(name) { pattern } else { name };
+        Some((setting, shown))
     };
-    let found: Vec<&Setting> = SETTINGS.iter().filter(asked).collect();
+    let found: Vec<(&Setting, &[u8])> = SETTINGS.iter().filter_map(asked).collect();
     context.reply.map(found.len());
-    for setting in found {
-        context.reply.bulk(setting.name.as_bytes());
+    for (setting, shown) in found {
+        context.reply.bulk(shown);
         context.reply.bulk(setting.show(&config).as_bytes());
     }
     Ok(())
