@@ -85,8 +85,8 @@ def set_options(r):
     assert r.set("key", "4", ex=100) is True and 98 < r.ttl("key") <= 100
     assert r.set("key", "5", keepttl=True) is True and r.ttl("key") > 0
     assert r.set("key", "6", px=100_000) is True and 90_000 < r.pttl("key") <= 100_000
-    assert r.set("key", "7", exat=33_177_117_420) is True and r.expiretime("key") == 33_177_117_420
-    assert r.set("key", "8", pxat=33_177_117_420_000) is True
+    assert r.set("key", "7", exat=13_569_465_600) is True and r.expiretime("key") == 13_569_465_600
+    assert r.set("key", "8", pxat=13_569_465_600_000) is True
     assert r.getex("key", persist=True) == "8" and r.ttl("key") == -1
     assert r.execute_command("SETEX", "key", 100, "9") is True
 
