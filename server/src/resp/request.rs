@@ -363,9 +363,7 @@ fn short_length(line: &[u8]) -> Option<(u32, usize)> {
         // A leading zero is no number to Redis.
         [_, b'0', ..] => None,
         [_, a, b, b'\r', b'\n', ..] => Some((digit(a)? * 10 + digit(b)?, 5)),
-        [_, a, b, c, b'\r', b'\n', ..] => {
-            Some((digit(a)? * 100 + digit(b)? * 10 + digit(c)?, 6))
-        }
+        [_, a, b, c, b'\r', b'\n', ..] => Some((digit(a)? * 100 + digit(b)? * 10 + digit(c)?, 6)),
         _ => None,
     }
 }

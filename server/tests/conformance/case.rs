@@ -21,6 +21,8 @@ pub(crate) struct Case {
     pub(crate) only: Option<Protocol>,
     /// Uses commands that Redis does not have.
     pub(crate) hallpass_only: bool,
+    /// Says something about sockets, which the embedded server has none of.
+    pub(crate) socket_only: bool,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -120,7 +122,13 @@ impl CaseFile {
             if self.cases.iter().any(|case| case.title == title) {
                 return Err(format!("a second case named {title:?}"));
             }
-            self.cases.push(Case { title, only: None, hallpass_only: false, steps: Vec::new() });
+            self.cases.push(Case {
+                title,
+                only: None,
+                hallpass_only: false,
+                socket_only: false,
+                steps: Vec::new(),
+            });
             return Ok(());
         }
         if let Some(flags) = trimmed.strip_prefix("@server ") {
@@ -132,6 +140,7 @@ impl CaseFile {
             "@resp2" => case.only = Some(Protocol::Resp2),
             "@resp3" => case.only = Some(Protocol::Resp3),
             "@hallpass" => case.hallpass_only = true,
+            "@socket" => case.socket_only = true,
             _ => case.steps.push(Step::parse(number, trimmed)?),
         }
         Ok(())

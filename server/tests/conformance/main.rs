@@ -1,24 +1,24 @@
-//! Conformance: the cases of the `.case` files beside this one, each run in RESP2 and RESP3 and
-//! each a test of its own. The files say what a client sees; this says how they are run. The
+//! Conformance: the cases of the `.case` files beside this one, each run in RESP2 and RESP3, over a
+//! socket and in-process, and each a test of its own. The files say what a client sees; this says how they are run. The
 //! README beside it explains the format, and how to check or record expectations with a real Redis.
 
 mod case;
 mod notation;
 #[path = "../support/mod.rs"]
 mod support;
+mod target;
 
 use case::{Case, CaseFile, Request, Step};
 use libtest_mimic::{Arguments, Failed, Trial};
 use notation::{Captures, Protocol};
 use std::collections::BTreeMap;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use support::client::{Client, encode};
+use support::client::encode;
 use support::reply::Reply;
-use support::server::Server;
 use support::wait_for;
+use target::{Connection, Running, Way, address_given};
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -29,7 +29,7 @@ fn main() {
         record(&files);
         return;
     }
-    let trials = files.into_iter().flat_map(|(_, file)| trials_of(file)).collect();
+    let trials = files.into_iter().flat_map(|(_, file)| trials_of(&file)).collect();
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -50,68 +50,42 @@ fn read_case_files() -> Vec<(PathBuf, CaseFile)> {
     paths.into_iter().map(read).collect()
 }
 
-/// The server of one file, started by its first case and stopped when its last one is dropped.
+/// The target of one file, started by its first case and stopped when its last one is dropped.
 struct Target {
+    way: Way,
     flags: Vec<String>,
     running: Mutex<Option<Running>>,
 }
 
-struct Running {
-    address: SocketAddr,
-    is_hallpass: bool,
-    is_redis_7_0: bool,
-    /// Held to keep the process alive; `None` for a server that is not ours.
-    _server: Option<Server>,
-}
-
-impl Running {
-    fn start(flags: &[String]) -> Running {
-        let (address, server) = if let Some(address) = address_given() {
-            (address, None)
-        } else {
-            let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-            let server = Server::start_with(&flags);
-            (server.address(), Some(server))
-        };
-        let mut client = Client::connect(address);
-        if let Some(place) = flags.iter().position(|flag| flag == "--requirepass") {
-            client.call(&["AUTH", &flags[place + 1]]);
-        }
-        let info = client.run("INFO");
-        let info = if let Reply::Error(_) = info { String::new() } else { info.text() };
-        Running {
-            address,
-            is_hallpass: info.contains("hallpass_version:"),
-            is_redis_7_0: info.contains("redis_version:7.0."),
-            _server: server,
-        }
-    }
-}
-
-/// A server that somebody else started and that all cases shall use.
-fn address_given() -> Option<SocketAddr> {
-    let address = std::env::var("HALLPASS_TEST_ADDRESS").ok()?;
-    Some(address.parse().expect("HALLPASS_TEST_ADDRESS is host:port"))
-}
-
-fn trials_of(file: CaseFile) -> Vec<Trial> {
+/// The cases of a file in every way that the environment asks for.
+fn trials_of(file: &CaseFile) -> Vec<Trial> {
+    let elsewhere = std::env::var_os("HALLPASS_TEST_SERVER").is_some() || address_given().is_some();
     if address_given().is_some() && !file.flags.is_empty() {
         return Vec::new();
     }
-    let target = Arc::new(Target { flags: file.flags, running: Mutex::new(None) });
+    let ways: &[Way] = if elsewhere { &[Way::Socket] } else { &[Way::Socket, Way::Embedded] };
+    ways.iter().flat_map(|way| trials_in(*way, file)).collect()
+}
+
+fn trials_in(way: Way, file: &CaseFile) -> Vec<Trial> {
+    let target = Arc::new(Target { way, flags: file.flags.clone(), running: Mutex::new(None) });
     let mut trials = Vec::new();
-    for case in file.cases {
+    for case in &file.cases {
         for (protocol, suffix) in [(Protocol::Resp2, "resp2"), (Protocol::Resp3, "resp3")] {
-            if case.only.is_some_and(|only| only != protocol) {
+            if case.only.is_some_and(|only| only != protocol)
+                || (way == Way::Embedded && case.socket_only)
+            {
                 continue;
             }
             let (case, target) = (case.clone(), Arc::clone(&target));
-            let name = format!("{}: {} ({suffix})", file.name, case.title);
+            let way = if way == Way::Embedded { ", embedded" } else { "" };
+            let name = format!("{}: {} ({suffix}{way})", file.name, case.title);
             let source = file.name.clone();
             trials.push(Trial::test(name, move || {
                 // A case that panicked leaves the server as it was; the next one empties it.
                 let mut running = target.running.lock().unwrap_or_else(PoisonError::into_inner);
-                let running = running.get_or_insert_with(|| Running::start(&target.flags));
+                let running =
+                    running.get_or_insert_with(|| Running::start(target.way, &target.flags));
                 if case.hallpass_only && !running.is_hallpass {
                     return Ok(());
                 }
@@ -128,7 +102,7 @@ fn run_case(
     running: &Running,
     source: &str,
 ) -> Result<(), Failed> {
-    let mut session = CaseRun::begin(running.address, protocol);
+    let mut session = CaseRun::begin(running, protocol);
     for step in &case.steps {
         let place = format!("{source}.case:{}", step.line);
         let expectation = step
@@ -161,27 +135,26 @@ fn run_case(
 }
 
 /// The connections and captures of one case while it runs.
-struct CaseRun {
-    address: SocketAddr,
+struct CaseRun<'a> {
+    running: &'a Running,
     protocol: Protocol,
-    connections: BTreeMap<String, Client>,
+    connections: BTreeMap<String, Connection>,
     captures: Captures,
 }
 
-impl CaseRun {
-    fn begin(address: SocketAddr, protocol: Protocol) -> CaseRun {
-        Client::connect(address).run("FLUSHALL");
-        CaseRun { address, protocol, connections: BTreeMap::new(), captures: Captures::new() }
+impl CaseRun<'_> {
+    fn begin(running: &Running, protocol: Protocol) -> CaseRun<'_> {
+        running.connect().call("FLUSHALL");
+        CaseRun { running, protocol, connections: BTreeMap::new(), captures: Captures::new() }
     }
 
-    fn connection(&mut self, name: &str) -> &mut Client {
-        let (address, protocol) = (self.address, self.protocol);
+    fn connection(&mut self, name: &str) -> &mut Connection {
         self.connections.entry(name.to_owned()).or_insert_with(|| {
-            let mut client = Client::connect(address);
-            if protocol == Protocol::Resp3 {
-                client.run("HELLO 3");
+            let mut connection = self.running.connect();
+            if self.protocol == Protocol::Resp3 {
+                connection.call("HELLO 3");
             }
-            client
+            connection
         })
     }
 
@@ -206,7 +179,7 @@ impl CaseRun {
 /// Writes the replies of the server under test below commands that have none yet.
 fn record(files: &[(PathBuf, CaseFile)]) {
     for (path, file) in files {
-        let running = Running::start(&file.flags);
+        let running = Running::start(Way::Socket, &file.flags);
         let mut missing: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for case in &file.cases {
             let mut replies: BTreeMap<usize, Vec<(Protocol, Reply)>> = BTreeMap::new();
@@ -214,7 +187,7 @@ fn record(files: &[(PathBuf, CaseFile)]) {
                 if case.only.is_some_and(|only| only != protocol) {
                     continue;
                 }
-                let mut session = CaseRun::begin(running.address, protocol);
+                let mut session = CaseRun::begin(&running, protocol);
                 for step in &case.steps {
                     let known = step.expectation(protocol, running.is_redis_7_0);
                     if known.is_some_and(|known| known.reply.is_none()) {

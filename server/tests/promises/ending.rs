@@ -48,7 +48,7 @@ fn r10_all_but_the_current_one() {
     let kept = &made[3];
     let command = format!("SESSION.REVOKEUSER alice EXCEPT {}", kept.id);
     assert_eq!(client.run(&command).integer(), 9);
-    assert_eq!(handles(&mut client, "alice"), [kept.handle.clone()]);
+    assert_eq!(handles(&mut client, "alice"), std::slice::from_ref(&kept.handle));
     let session = client.run(&format!("SESSION.GET {}", kept.id)).map();
     assert_eq!(session["data"].text(), "d");
     assert_eq!(session["meta"].map()["n"].text(), "1");

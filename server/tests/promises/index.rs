@@ -112,7 +112,7 @@ fn promise_3_the_list_never_drifts() {
         let chosen = (!sessions.is_empty()).then(|| random(sessions.len()));
         match (random(20), chosen) {
             (0..=8, _) | (_, None) => {
-                sessions.push(create(&mut client, &format!("{user} IDLE 600")))
+                sessions.push(create(&mut client, &format!("{user} IDLE 600")));
             }
             (9..=11, Some(place)) => {
                 let gone = sessions.remove(place);

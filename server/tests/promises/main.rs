@@ -2,6 +2,7 @@
 //! R1 to R14 of a session store by name. Everything here is seen through sockets only.
 
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,6 @@
 //! The `redis` crate as a Rust program uses it, in RESP2 and RESP3, against a server of the test's own.
 
+#![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 #![allow(clippy::disallowed_types, reason = "the crate's own replies come as standard maps")]
 
 #[path = "../support/mod.rs"]

@@ -1,6 +1,8 @@
 //! Torture: what broken, hostile or merely slow clients send, and what the server makes of it. Each
 //! test ends by asking on a fresh connection whether the server still serves everybody else.
 
+#![allow(clippy::disallowed_methods, reason = "tests measure real time")]
+
 #[path = "../support/mod.rs"]
 mod support;
 
