@@ -320,8 +320,6 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "2.8.0",
         complexity: "O(N) where N is COUNT",
         reply: "Array: next cursor (0 at the end), array of members and scores in turn",
-        difference: "Scores are written as ZSCORE writes them; Redis writes those of large \
-                    sorted sets with 17 digits.",
         run: Run::Read(zscan),
         ..ROW
     },
@@ -447,11 +445,17 @@ fn zscan(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), Com
         if let Some(sorted) = sorted {
             let options = ScanOptions::parse(from, request, 3, false)?;
             let mut members = Reply::new(&mut written, reply.protocol());
+            let large = sorted.encoding() == "skiplist";
             next = sorted.scan(options.cursor, options.count, |member, score| {
                 if options.wants(member) {
                     members.bulk(member);
-                    // As in Redis, scores are strings here in either protocol.
-                    members.bulk(format_f64(score).as_bytes());
+                    // As in Redis, scores are strings here in either protocol, and those of a large
+                    // set have passed through a long double.
+                    if large {
+                        members.bulk(seventeen_digits(score).as_bytes());
+                    } else {
+                        members.bulk(format_f64(score).as_bytes());
+                    }
                     found += 2;
                 }
             });
@@ -459,6 +463,27 @@ fn zscan(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), Com
         cursor::write_page(next, found, &written, reply);
         Ok(())
     })
+}
+
+/// A score as C's `%.17g` writes it.
+fn seventeen_digits(score: f64) -> String {
+    const DIGITS: i32 = 17;
+    if !score.is_finite() || score == 0.0 {
+        return format_f64(score).into_owned();
+    }
+    let scientific = format!("{score:.16e}");
+    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
+    let exponent: i32 = exponent.parse().unwrap_or(0);
+    let without_zeros = |text: &str| {
+        // Only behind a point are zeros without meaning.
+        let kept = if text.contains('.') { text.trim_end_matches('0') } else { text };
+        kept.trim_end_matches('.').to_owned()
+    };
+    if (-4..DIGITS).contains(&exponent) {
+        return without_zeros(&format!("{score:.*}", (DIGITS - 1 - exponent) as usize));
+    }
+    let sign = if exponent < 0 { '-' } else { '+' };
+    format!("{}e{sign}{:02}", without_zeros(mantissa), exponent.abs())
 }
 
 fn lower_zadd<'a>(
@@ -538,4 +563,28 @@ fn render_zpop(outcome: &Outcome, request: &Request<'_>, reply: &mut Reply<'_>) 
 
 fn remove_range<'a>(request: &Request<'a>, range: SortedRange<'a>) -> Op<'a> {
     Op::SortedRemoveRange { key: request.key(1), range }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seventeen_digits_as_in_c() {
+        for (score, text) in [
+            (3.0, "3"),
+            (-2.25, "-2.25"),
+            (0.1, "0.10000000000000001"),
+            (1e-4, "0.0001"),
+            (1e-5, "1.0000000000000001e-05"),
+            (1e16, "10000000000000000"),
+            (1e17, "1e+17"),
+            (1.5e300, "1.5000000000000001e+300"),
+            (123_456_789.123, "123456789.123"),
+            (f64::INFINITY, "inf"),
+            (-0.0, "-0"),
+        ] {
+            assert_eq!(seventeen_digits(score), text);
+        }
+    }
 }
