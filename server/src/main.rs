@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use hallpass_server::Server;
 use hallpass_server::config::Config;
 use hallpass_server::config::arguments::{Invocation, parse};
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// The exit code for a bad flag, file or value, or a port in use.
@@ -36,6 +37,7 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let _guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    raise_descriptor_limit();
     let server = Server::start(config)?;
     greet(&server);
     let reason = runtime.block_on(async {
@@ -49,6 +51,16 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     server.shutdown();
     hallpass_server::log::line(format_args!("stopped"));
     Ok(())
+}
+
+/// Takes as many open files as the system lets this process have: the usual 1024 would turn clients away
+/// long before `maxclients` does. The system's own maximum stays; a refusal leaves all as it was.
+fn raise_descriptor_limit() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        hallpass_server::log::line(format_args!("the limit of open files stays: {error}"));
+    }
 }
 
 /// Three lines to try.

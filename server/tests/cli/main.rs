@@ -7,7 +7,8 @@ mod support;
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
-use support::server::{Server, binary, command, run_to_end, scratch_file};
+use support::client::Client;
+use support::server::{Server, binary, command, free_port, run_to_end, scratch_file};
 
 /// Runs with these flags alone; it must end by itself with one line on stderr and exit code 2.
 #[track_caller]
@@ -146,7 +147,7 @@ fn sigterm_during_load_exits_0() {
     let workers: Vec<_> = (0..4)
         .map(|_| {
             std::thread::spawn(move || {
-                let mut client = support::client::Client::connect(address);
+                let mut client = Client::connect(address);
                 while client.try_call(&["INCR", "counter"]).is_ok() {}
             })
         })
@@ -173,10 +174,57 @@ fn the_port_is_free_again_at_once() {
     let mut second = command(port, &[]).spawn().unwrap();
     support::wait_until("the second server to serve", || {
         assert!(second.try_wait().unwrap().is_none(), "it ended: the port is not free");
-        support::client::Client::try_connect(([127, 0, 0, 1], port).into())
+        Client::try_connect(([127, 0, 0, 1], port).into())
             .and_then(|mut client| client.try_call(&["PING"]))
             .is_ok()
     });
     second.kill().unwrap();
     second.wait().unwrap();
+}
+
+/// The usual soft limit of open files is no limit on clients: the server raises it.
+#[test]
+fn a_low_soft_limit_of_open_files_is_raised() {
+    let port = free_port();
+    let mut started = Command::new("sh");
+    started.args(["-c", "ulimit -S -n 64; exec \"$0\" --port \"$1\" --threads 2"]);
+    let mut process = started.arg(binary()).arg(port.to_string()).spawn().expect("sh runs");
+    let mut clients = Vec::new();
+    support::wait_until("the server to serve", || {
+        Client::try_connect(([127, 0, 0, 1], port).into())
+            .and_then(|mut client| client.try_call(&["PING"]))
+            .is_ok()
+    });
+    for _ in 0..200 {
+        let mut client = Client::connect(([127, 0, 0, 1], port).into());
+        assert_eq!(client.run("PING").text(), "PONG", "client {}", clients.len());
+        clients.push(client);
+    }
+    process.kill().expect("our own child");
+    process.wait().expect("our own child");
+}
+
+#[test]
+fn config_rewrite_keeps_what_was_set_for_the_next_start() {
+    let file = config_file("maxmemory = \"100mb\" # for the data\n");
+    {
+        let server = Server::start_with(&["--config", &file]);
+        let mut client = server.connect();
+        assert!(client.run("CONFIG SET timeout 77").is_ok());
+        assert!(client.run("CONFIG REWRITE").is_ok());
+    }
+    let server = Server::start_with(&["--config", &file]);
+    let mut client = server.connect();
+    assert_eq!(client.run("CONFIG GET timeout").map()["timeout"].text(), "77");
+    assert_eq!(client.run("CONFIG GET maxmemory").map()["maxmemory"].text(), "104857600");
+}
+
+#[test]
+fn shutdown_is_a_clean_end_too() {
+    let mut server = Server::start();
+    let mut client = server.connect();
+    assert!(client.run("SET key value").is_ok());
+    client.send(&support::client::encode_line("SHUTDOWN NOSAVE")).expect("it listens");
+    assert_eq!(server.wait_for_exit().code(), Some(0), "{}", server.output());
+    assert!(client.read_until_closed().is_empty());
 }
