@@ -41,7 +41,7 @@ pub static COMMANDS: &[CommandSpec] = &[
                   order, each once. META's pairs end at the next option's name, so a field that \
                   is called like one is set with SESSION.META. A preset sets the limits of NIST \
                   SP 800-63B-4, which IDLE and LIFETIME may only shorten.",
-        complexity: "O(1); O(log N) with LIMIT, N being the user's sessions",
+        complexity: "O(1); O(N log N) with LIMIT, N being the user's sessions",
         reply: "Map: id, handle, created, expires (-1 for never)",
         subject: Subject::FirstKey,
         run: Run::Mint { lower: lower_create, render: render_made },
