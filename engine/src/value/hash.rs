@@ -20,6 +20,10 @@ use super::{LISTPACK_ELEMENT_BYTES_MAX, LISTPACK_ENTRIES_MAX, ORDERED_REMOVAL_EN
 /// Past this many bytes a hash leaves its packed buffer: replacing a value moves what follows it.
 const PACKED_BYTES_MAX: usize = 8 * 1024;
 
+/// Most fields of a listpack: the default of Redis' `hash-max-listpack-entries`. A hash is turned into a
+/// table earlier than that, but answers as one that Redis keeps in a listpack.
+const LISTPACK_FIELDS_MAX: usize = 512;
+
 /// Flags of the byte form.
 const FLAG_HASHTABLE: u8 = 1;
 const FLAG_TABLE: u8 = 2;
@@ -80,7 +84,7 @@ impl HashValue {
     /// Redis does before HSET: one buffer is reserved, and more fields than a listpack may hold turn
     /// the hash into a hashtable even if some are repeated.
     pub fn expect(&mut self, fields: usize, bytes: usize) {
-        self.hashtable |= fields > LISTPACK_ENTRIES_MAX;
+        self.hashtable |= fields > LISTPACK_FIELDS_MAX;
         if let Form::Packed { pairs, .. } = &mut self.form
             && pairs.bytes() + bytes <= PACKED_BYTES_MAX
         {
@@ -143,7 +147,7 @@ impl HashValue {
                 }
             }
         };
-        self.hashtable |= self.len() > LISTPACK_ENTRIES_MAX;
+        self.hashtable |= self.len() > LISTPACK_FIELDS_MAX;
         new
     }
 

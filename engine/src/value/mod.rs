@@ -26,8 +26,8 @@ pub use set::{Member, Members, SetValue};
 pub use sorted::SortedValue;
 pub use wire::DecodeError;
 
-/// Most entries of a listpack, for hashes, sets and sorted sets: the default of Redis'
-/// `*-max-listpack-entries`.
+/// Most entries of a listpack, for sets and sorted sets: the default of Redis'
+/// `*-max-listpack-entries`; also the most fields of a packed hash.
 const LISTPACK_ENTRIES_MAX: usize = 128;
 
 /// Longest element of a listpack: the default of `*-max-listpack-value`.

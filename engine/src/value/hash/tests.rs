@@ -118,15 +118,15 @@ proptest! {
 #[test]
 fn the_encoding_follows_redis_limits_and_stays() {
     let mut small = hash();
-    for number in 0..128 {
+    for number in 0..512 {
         small.insert(format!("{number}").as_bytes(), &[b'x'; 64]);
     }
     assert_eq!(small.encoding(), "listpack");
     assert!(!small.insert(b"5", b"again"));
     assert_eq!(small.encoding(), "listpack");
-    small.insert(b"128", b"");
+    small.insert(b"512", b"");
     assert_eq!(small.encoding(), "hashtable");
-    small.remove(b"128");
+    small.remove(b"512");
     assert_eq!(reread(&small).encoding(), "hashtable");
 
     let mut long = hash();
@@ -137,7 +137,7 @@ fn the_encoding_follows_redis_limits_and_stays() {
     assert_eq!(long.encoding(), "hashtable");
 
     let mut expected = hash();
-    expected.expect(129, 0);
+    expected.expect(513, 0);
     assert_eq!(expected.encoding(), "hashtable");
 }
 
