@@ -166,8 +166,6 @@ impl SortedValue {
         if score.is_nan() {
             return Err(NotANumber);
         }
-        // As Redis's packed form does, which every small sorted set has: -0 is kept as 0.
-        let score = score + 0.0;
         let Some(current) = self.score(member) else {
             if options.if_present {
                 return Ok(Added::Skipped);

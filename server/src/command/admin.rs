@@ -43,6 +43,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "3.0.0",
         group: "cluster",
         reply: "Error",
+        difference: "Every subcommand answers that cluster support is disabled.",
         run: Run::Local(cluster),
         ..ROW
     },
@@ -53,6 +54,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         categories: Categories::KEYSPACE,
         summary: "Returns the number of keys in the database.",
         reply: "Integer",
+        difference: "Sessions are not counted.",
         run: Run::Read(database_size),
         ..ROW
     },
@@ -63,6 +65,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         syntax: "subcommand",
         summary: "Answers that debugging commands are not allowed.",
         reply: "Error",
+        difference: "Every subcommand is refused, as Redis does by default.",
         run: Run::Local(debug),
         ..ROW
     },
@@ -75,6 +78,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         summary: "Removes all keys from all databases, and all sessions.",
         complexity: "O(N) where N is the total number of keys in all databases",
         reply: "OK",
+        difference: "Sessions are ended, too.",
         run: Run::Write { lower: lower_flush_all, render: render::done },
         ..ROW
     },
@@ -142,6 +146,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "3.0.0",
         group: "generic",
         reply: "Integer",
+        difference: "There are no replicas yet, so none ever acknowledges.",
         run: Run::Local(wait),
         ..ROW
     },

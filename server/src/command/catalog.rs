@@ -46,6 +46,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Returns documentary information about one, multiple or all commands.",
         since: "7.0.0",
         reply: "Map from names to maps",
+        difference: "The texts are Hallpass' own, and there are no argument trees.",
         run: Run::Local(docs),
         ..ROW
     },

@@ -111,6 +111,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Sets the client eviction mode of the connection.",
         since: "7.0.0",
         reply: "OK",
+        difference: "Nothing changes: clients are not evicted.",
         run: Run::Local(no_evict),
         ..ROW
     },
@@ -121,6 +122,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Controls whether commands sent by the client affect the LRU/LFU of accessed keys.",
         since: "7.2.0",
         reply: "OK",
+        difference: "Nothing changes: no access times are kept.",
         run: Run::Local(no_touch),
         ..ROW
     },

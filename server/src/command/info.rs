@@ -22,6 +22,8 @@ pub static COMMANDS: &[CommandSpec] = &[CommandSpec {
     summary: "Returns information and statistics about the server.",
     group: "server",
     reply: "Text: sections of name:value lines",
+    difference: "A section Sessions comes in addition; fields about what Hallpass does not \
+                have are not there.",
     run: Run::Local(info),
     ..CommandSpec::ROW
 }];

@@ -22,6 +22,7 @@ pub static COMMANDS: &[CommandSpec] = &[CommandSpec {
             arity: 2,
             summary: "Outputs a memory problems report.",
             reply: "Text",
+            difference: "Only memory near maxmemory is reported.",
             run: Run::Local(doctor),
             ..ROW
         },
@@ -39,6 +40,7 @@ pub static COMMANDS: &[CommandSpec] = &[CommandSpec {
             arity: 2,
             summary: "Returns details about memory usage.",
             reply: "Map",
+            difference: "The fields that describe Redis' allocator are not there.",
             run: Run::Local(statistics),
             ..ROW
         },
@@ -50,6 +52,8 @@ pub static COMMANDS: &[CommandSpec] = &[CommandSpec {
             syntax: "key [SAMPLES count]",
             summary: "Estimates the memory usage of a key.",
             reply: "Integer, or null when the key does not exist",
+            difference: "What the value takes in Hallpass, known exactly: SAMPLES changes \
+                        nothing.",
             run: Run::Read(usage),
             ..ROW
         },

@@ -33,19 +33,47 @@ const GROUPS: &[(&str, &str)] = &[
     ("cluster", "Cluster"),
 ];
 
+const INTRODUCTION: &str = "\
+# Commands
+
+Written from the command table by a test (`server/tests/reference`); edit the rows, not this page. Redis commands
+answer as in Redis 7.2, replies and error texts included, but for what stands under *Otherwise than Redis*. A command
+that is not on this page answers `ERR unknown command`. Reply shapes are those of RESP3; in RESP2 a map is an array of
+keys and values in turn, a set an array, a double a bulk string.
+
+Otherwise than Redis, for all commands:
+
+- A deadline past the year 2527 is kept as none: TTL then answers -1.
+- A key may be `key-bytes-max` long, at most 65535 bytes; a longer one is refused with an error that names the setting.
+- Access times and counts are not kept, so that a read stores nothing.
+- Some words are checked before the key is looked at where Redis does it the other way round. Only a request that is
+  wrong in two ways can tell, by which of its errors is answered.
+- Sessions live beside the 16 databases: SCAN, KEYS and DBSIZE do not see them, FLUSHALL ends them, FLUSHDB does not.
+";
+
+const SESSIONS: &str = "
+Hallpass' own. A session id is a secret of 43 characters that only SESSION.CREATE and SESSION.ROTATE answer; a handle is
+the session's public name of 22 characters, which cannot be turned into the id. Times in replies are milliseconds since
+the Unix epoch.
+
+Errors begin with a word that programs can rely on: `NOSESSION` (over, or never was), `VERSION` (the session has moved
+on; its present version follows), `SESSIONEXISTS` (an imported id is taken), `SESSIONLIMIT` (LIMIT with REJECT), `ERR`
+for words that make no sense.
+";
+
 fn commands_page() -> String {
     let mut groups: BTreeMap<&str, Vec<&Entry>> = BTreeMap::new();
     for entry in table().entries() {
         groups.entry(entry.spec.group).or_default().push(entry);
     }
-    let mut page = String::from(
-        "# Commands\n\nWritten from the command table by a test (`server/tests/reference`); edit the rows, not this page. \
-         Redis commands\nanswer as in Redis 7.2, but for what stands under *Otherwise than Redis*.\n",
-    );
+    let mut page = String::from(INTRODUCTION);
     for (group, title) in GROUPS {
         let mut entries = groups.remove(group).unwrap_or_default();
         entries.sort_by_key(|entry| entry.spec.name);
         writeln!(page, "\n## {title}").expect("writing to a string");
+        if *group == "session" {
+            page.push_str(SESSIONS);
+        }
         for entry in entries {
             describe(&mut page, "", entry.spec);
             for subcommand in &entry.subcommands {
@@ -69,6 +97,7 @@ fn describe(page: &mut String, container: &str, spec: &CommandSpec) {
         writeln!(page, "- Reply: {}", spec.reply).expect("writing to a string");
     }
     writeln!(page, "- Cost: {}", spec.complexity).expect("writing to a string");
+    writeln!(page, "- Since: {}", spec.since).expect("writing to a string");
     if !spec.difference.is_empty() {
         writeln!(page, "- Otherwise than Redis: {}", spec.difference).expect("writing to a string");
     }
