@@ -75,6 +75,7 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
         Kind::Alias => {
             hasher.write(&record.session_hash().0);
             hasher.write(&record.stands_for().0);
+            hasher.write_u64(record.created().millis());
             hasher.write_u64(record.deadline().millis());
         }
     }

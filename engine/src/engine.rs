@@ -373,11 +373,12 @@ impl Engine {
 
     /// A user's generation: it grows with every logout everywhere of the user, and never shrinks. A user
     /// without sessions has the generation that its next session would get.
-    pub fn generation(&self, user: &[u8]) -> u64 {
+    pub fn generation(&self, user: &[u8], now: Stamp) -> u64 {
         let name = UserName::new(&self.store.seed, user);
         let users = self.store.lock_users(name.hash);
         let drawn = self.store.generations.load(Ordering::Relaxed);
-        users.find(name).map_or(drawn, |user| user.generation())
+        let user = users.find(name).filter(|&user| list::any_live(&self.store, user, now));
+        user.map_or(drawn, |user| user.generation())
     }
 
     /// Reclaims what has expired or was revoked, at most about `entries_max` entries, never holding a

@@ -355,7 +355,8 @@ pub enum Op<'a> {
         id: SessionHash,
         /// The hash of the new id.
         new_id: SessionHash,
-        /// How long the old id keeps working, in milliseconds; 0 ends it at once.
+        /// How long the old id keeps working, in milliseconds; 0 ends it at once. It ends sooner when
+        /// that of a later rotation does, and after 15 more; the id stays taken until its grace is over.
         grace_millis: u64,
     },
     /// Ends sessions. Outcome: `Integer`, how many were live.

@@ -17,7 +17,9 @@ pub(super) fn apply(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome,
                 engine.check_value(field.len().max(value.len()))?;
             }
             let mut scope = Scope::of_key(store, *key, now);
+            let bytes = pairs.iter().map(<[u8]>::len).sum();
             let added = change(&mut scope, key, true, |hash: &mut HashValue| {
+                hash.expect(pairs.len() / 2, bytes);
                 let added = pairs.pairs().filter(|(field, value)| match if_absent {
                     true => hash.insert_if_absent(field, value),
                     false => hash.insert(field, value),

@@ -20,7 +20,9 @@ pub(super) fn apply(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome,
                 engine.check_value(value.len())?;
             }
             let mut scope = Scope::of_key(store, *key, now);
+            let bytes = values.iter().map(<[u8]>::len).sum();
             let length = change(&mut scope, key, !if_exists, |list: &mut ListValue| {
+                list.expect(bytes);
                 values.iter().for_each(|value| list.push(*side, value));
                 Ok(list.len())
             })?;

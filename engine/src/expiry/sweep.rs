@@ -96,8 +96,9 @@ fn expire_slice(store: &Store, index: usize, now: Stamp) -> (u64, usize, bool) {
                 expired += 1;
             }
         }
+        // Still under the guard: a flush, which holds all of them, sets the account to zero.
+        store.account(-(freed as i64));
     }
-    store.account(-(freed as i64));
     for entry in owned {
         expired += u64::from(reclaim(store, &entry, now));
     }

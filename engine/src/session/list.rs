@@ -39,6 +39,18 @@ pub(crate) fn live_sessions(store: &Store, user: UserRecord, now: Stamp) -> Vec<
     live
 }
 
+/// Whether any entry of a user is live: mostly the first one looked at. The caller holds the user's
+/// shard and no key shard.
+pub(crate) fn any_live(store: &Store, user: UserRecord, now: Stamp) -> bool {
+    let epoch = store.epoch();
+    user.sessions().all_live_until().is_some_and(|until| until.alive_at(now))
+        || user.sessions().after(0).any(|location| {
+            let shard = store.shards[location.shard()].lock.read();
+            let record = shard.slots.get(location.slot());
+            record.is_some_and(|record| shard.is_live(record, epoch, now))
+        })
+}
+
 /// How many entries of a user are live. The caller holds the user's shard and no key shard.
 ///
 /// For a user with many, the set keeps the time until which none of them can end unless it is taken out:

@@ -24,15 +24,21 @@ pub(crate) fn with_live<R>(
     read: impl FnOnce(Option<(&Shard, Record)>) -> R,
 ) -> R {
     let mut id = *id;
+    let mut created = None;
     for _ in 0..ALIASES_MAX {
         let shard = store.read(id.hash());
         let Some(found) = shard.find_session(&id) else { return read(None) };
         if !shard.is_live(found.record, store.epoch(), now) {
             return read(None);
         }
+        if created.is_some_and(|created| created != found.record.created()) {
+            // The session the alias stood for is gone; this one was made later under its id.
+            return read(None);
+        }
         if found.record.kind() == Kind::Session {
             return read(Some((&shard, found.record)));
         }
+        created = Some(found.record.created());
         id = found.record.stands_for();
     }
     read(None)

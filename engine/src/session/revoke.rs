@@ -60,12 +60,15 @@ pub(crate) fn revoke_user(
     except: Option<SessionHash>,
     now: Stamp,
 ) -> Outcome {
-    let except = except.and_then(|id| read::resolve(store, &id, now));
     let name = UserName::new(&store.seed, user);
     let mut scope = Scope::of(store, &[], &[name], now);
+    // Drawn whether or not there is a session: whether an expired one was swept must not show, and
+    // what else was issued to this user is to end, too.
+    let generation = store.generations.fetch_add(1, Ordering::Relaxed) + 1;
     let Some(old) = scope.find_user(name) else { return Outcome::Integer(0) };
     let live = list::live_count(store, old, now);
-    let generation = store.generations.fetch_add(1, Ordering::Relaxed) + 1;
+    // With the user held no rotation of a session of this user can come between.
+    let except = except.and_then(|id| read::resolve(store, &id, now));
     let kept = except.is_some_and(|id| keep(&mut scope, old, name, id, generation));
     if !kept {
         scope.detach_user(old);

@@ -45,7 +45,8 @@ pub(crate) fn rotate(
     scope.remove(old);
     if grace_millis > 0 {
         let deadline = now.plus_millis(grace_millis);
-        let alias = Record::alias(&store.arena, id, *new_id, deadline);
+        let stands_for = (*new_id, brief.created);
+        let alias = Record::alias(&store.arena, id, stands_for, deadline);
         scope.insert(id.hash(), alias);
     }
     Ok(Outcome::Session(brief))

@@ -5,7 +5,7 @@
 //!   0 string      database key deadline owner value
 //!   1 collection  database key deadline owner collection
 //!   2 session     hash[16] user generation created seen authenticated idle lifetime version meta data
-//!   3 alias       hash[16] hash[16] deadline
+//!   3 alias       hash[16] hash[16] created deadline
 //! owner: 0, or 1 user generation.  deadline: milliseconds, 2^44 - 1 for never
 //! ```
 
@@ -29,6 +29,8 @@ pub(crate) enum Entry<'a> {
     Alias {
         id: SessionHash,
         stands_for: SessionHash,
+        /// When that session began.
+        created: Stamp,
         deadline: Stamp,
     },
 }
@@ -89,6 +91,7 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
         Kind::Alias => {
             out.extend_from_slice(&record.session_hash().0);
             out.extend_from_slice(&record.stands_for().0);
+            varint(out, record.created().millis());
             varint(out, record.deadline().millis());
         }
     }
@@ -128,6 +131,7 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
         3 => Entry::Alias {
             id: SessionHash(take(rest)?),
             stands_for: SessionHash(take(rest)?),
+            created: take_stamp(rest)?,
             deadline: take_stamp(rest)?,
         },
         _ => return None,

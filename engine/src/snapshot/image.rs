@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::entry;
+use super::{BLOCK_BYTES, entry};
 use crate::session::limits::LimitsTable;
 use crate::store::record::Record;
 use crate::store::shard::deadline_of;
@@ -43,7 +43,8 @@ pub(crate) struct ShardImage {
     end: u32,
     /// One bit a slot that is written to the side already, or was empty.
     done: Vec<u64>,
-    side: Vec<u8>,
+    /// What was written to the side, in parts of about a block.
+    side: Vec<Vec<u8>>,
     entries: u64,
 }
 
@@ -63,12 +64,12 @@ impl ShardImage {
             return;
         }
         self.done[slot as usize / 64] |= 1 << (slot % 64);
-        let mut side = std::mem::take(&mut self.side);
-        self.write(record, limits, &mut side);
-        self.side = side;
+        let mut part = self.side.pop_if(|part| part.len() < BLOCK_BYTES).unwrap_or_default();
+        self.write(record, limits, &mut part);
+        self.side.push(part);
     }
 
-    /// Writes the next `count` slots; whether there are more.
+    /// Writes the next `count` slots, fewer when they fill a block; whether there are more.
     pub(crate) fn write_slots(
         &mut self,
         slots: &Slots,
@@ -77,19 +78,20 @@ impl ShardImage {
         out: &mut Vec<u8>,
     ) -> bool {
         let stop = self.cursor.saturating_add(count).min(self.end);
-        for slot in self.cursor..stop {
+        while self.cursor < stop && out.len() < BLOCK_BYTES {
+            let slot = self.cursor;
             if !self.is_done(slot)
                 && let Some(record) = slots.get(slot)
             {
                 self.write(record, limits, out);
             }
+            self.cursor += 1;
         }
-        self.cursor = stop;
-        stop < self.end
+        self.cursor < self.end
     }
 
     /// What was written to the side, and how many entries this image has in all.
-    pub(crate) fn finish(self) -> (Vec<u8>, u64) {
+    pub(crate) fn finish(self) -> (Vec<Vec<u8>>, u64) {
         (self.side, self.entries)
     }
 

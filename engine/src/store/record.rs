@@ -6,6 +6,7 @@
 //! session   0 kind, flags  1 data length u24  4 version u32  8 seen u44 and limits u20
 //!           16 hash  32 created u48  38 user u48  44 [authenticated u48] [meta length u16, meta] data
 //! alias     0 kind, flags  8 deadline u64  16 hash  32 hash of the session it stands for
+//!           48 when that began u48: a session made later under the same id is another one
 //! ```
 //!
 //! Deadlines and `seen` are atomics: extending one needs only the shard's read guard. Everything else
@@ -34,7 +35,7 @@ const FLAG_META: u8 = 0b1_0000;
 
 const PLAIN_HEADER_BYTES: usize = 16;
 const SESSION_HEADER_BYTES: usize = 44;
-const ALIAS_BYTES: usize = 48;
+const ALIAS_BYTES: usize = 54;
 const LIMITS_BITS: u32 = 20;
 
 /// How many pairs of limits a shard can number.
@@ -168,11 +169,12 @@ impl Record {
         self.put(38, low_six(parts.user.address()));
     }
 
-    /// An alias: after a rotation with grace, the old id stands for the new session until `deadline`.
+    /// An alias: after a rotation with grace, the old id stands for the new session, which began at
+    /// `created`, until `deadline`.
     pub(crate) fn alias(
         arena: &Arena,
         id: SessionHash,
-        stands_for: SessionHash,
+        (stands_for, created): (SessionHash, Stamp),
         deadline: Stamp,
     ) -> Self {
         let record = Self(arena.allocate(ALIAS_BYTES));
@@ -180,6 +182,7 @@ impl Record {
         record.put(8, deadline.millis().to_ne_bytes());
         record.put(16, id.0);
         record.put(32, stands_for.0);
+        record.put(48, low_six(created.millis()));
         record
     }
 
@@ -329,9 +332,10 @@ impl Record {
         self.word().store(seen.millis() << LIMITS_BITS | u64::from(limits), Ordering::Relaxed);
     }
 
-    /// When a session began.
+    /// When a session began, or the one that an alias stands for; a rotation keeps it.
     pub(crate) fn created(self) -> Stamp {
-        Stamp::from_millis(six(self.get(32)))
+        let offset = if self.kind() == Kind::Alias { 48 } else { 32 };
+        Stamp::from_millis(six(self.get(offset)))
     }
 
     /// When a session's user last authenticated.

@@ -18,6 +18,7 @@ use super::{ShardCell, Store};
 use crate::key::{Key, SessionHash};
 use crate::op::Limits;
 use crate::outcome::Refusal;
+use crate::session::list;
 use crate::time::Stamp;
 use crate::user::record::UserRecord;
 use crate::user::sessions::Location;
@@ -92,16 +93,16 @@ impl<'e> Scope<'e> {
         loop {
             user_indexes.sort_unstable();
             user_indexes.dedup();
-            let scope = Self {
+            let mut scope = Self {
                 store,
                 now,
                 users: user_indexes.iter().map(|&at| (at, store.users[at].lock())).collect(),
-                shards: shard_indexes
-                    .iter()
-                    .map(|&at| (at, store.shards[at].lock.write()))
-                    .collect(),
+                shards: SmallVec::new(),
                 memory_delta: 0,
             };
+            users.iter().for_each(|name| scope.retire_if_dead(*name));
+            let guards = shard_indexes.iter().map(|&at| (at, store.shards[at].lock.write()));
+            scope.shards.extend(guards);
             let missing = user_indexes.len();
             for spot in spots {
                 let (_, shard) = &scope.shards[scope.position(spot.hash())];
@@ -416,6 +417,18 @@ impl<'e> Scope<'e> {
         users.sessions_revoked += count;
         users.queue_revoked(user);
         user.revoke();
+    }
+
+    /// Retires the incarnation of a user whose sessions have all expired, as if the sweep had been by:
+    /// otherwise the next session's generation would tell whether it was. Needs the user's shard and no
+    /// key shard.
+    fn retire_if_dead(&mut self, name: UserName<'_>) {
+        if let Some(user) = self.find_user(name)
+            && !list::any_live(self.store, user, self.now)
+        {
+            self.detach_user(user);
+            self.retire_user(user);
+        }
     }
 
     /// Moves a live session from one incarnation of its user to the next.

@@ -151,23 +151,6 @@ impl Collection {
             }
         }
     }
-
-    /// Feeds kind, encoding, length and all elements to `sink`, hashes and sets sorted, so that equal
-    /// content gives equal bytes whatever the internal order. Sorting costs: digests of a whole store
-    /// are cheaper by [`Self::for_each_element`].
-    pub fn digest_into(&self, mut sink: impl FnMut(&[u8])) {
-        sink(&[self.kind() as u8]);
-        sink(self.encoding().as_bytes());
-        sink(&(self.len() as u64).to_le_bytes());
-        let mut elements = Vec::with_capacity(self.len());
-        self.for_each_element(|element| elements.push(element.to_vec()));
-        if matches!(self, Self::Hash(_) | Self::Set(_)) {
-            elements.sort_unstable();
-        }
-        for element in &elements {
-            sink(element);
-        }
-    }
 }
 
 #[cfg(test)]
