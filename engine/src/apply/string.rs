@@ -73,6 +73,13 @@ fn put(
             scope.replace(live, record);
             Ok(())
         }
+        Some(live) if is_of(live, owner) => {
+            // In its place in the user's index, too: the user is not without entries meanwhile.
+            let record = Record::string(&store.arena, key, value, deadline, live.record.owner());
+            scope.replace(live, record);
+            scope.note_deadline(record);
+            Ok(())
+        }
         live => {
             if let Some(live) = live {
                 scope.remove(live);
@@ -89,6 +96,11 @@ fn put(
             Ok(())
         }
     }
+}
+
+fn is_of(live: Live, owner: Option<UserName<'_>>) -> bool {
+    let present = live.record.owner().map(|present| present.name());
+    present.is_some() && present == owner.map(|name| name.bytes)
 }
 
 /// Changes a string, keeping deadline and owner; creates it when it is absent.

@@ -72,6 +72,7 @@ fn create_capped(
                     }
                 });
             }
+            scope.retire_if_dead(name);
         }
     }
     let outcome = scope.with_shard(store.shard_of(id.hash()), |scope| {

@@ -210,11 +210,7 @@ fn put_session(
 }
 
 /// The user of a restored entry, with the generation it had.
-fn user(
-    scope: &mut Scope<'_>,
-    name: UserName<'_>,
-    generation: u64,
-) -> UserRecord {
+fn user(scope: &mut Scope<'_>, name: UserName<'_>, generation: u64) -> UserRecord {
     let user = scope.user(name);
     user.set_generation(generation);
     user

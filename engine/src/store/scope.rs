@@ -422,7 +422,7 @@ impl<'e> Scope<'e> {
     /// Retires the incarnation of a user whose sessions have all expired, as if the sweep had been by:
     /// otherwise the next session's generation would tell whether it was. Needs the user's shard and no
     /// key shard.
-    fn retire_if_dead(&mut self, name: UserName<'_>) {
+    pub(crate) fn retire_if_dead(&mut self, name: UserName<'_>) {
         if let Some(user) = self.find_user(name)
             && !list::any_live(self.store, user, self.now)
         {
@@ -449,8 +449,13 @@ impl<'e> Scope<'e> {
     pub(crate) fn set_deadline(&mut self, live: Live, deadline: Stamp) {
         let now = self.now;
         self.shards[live.shard].1.set_deadline(live.slot, live.record, deadline, now);
-        if let Some(owner) = live.record.owner() {
-            owner.sessions().note_deadline(deadline);
+        self.note_deadline(live.record);
+    }
+
+    /// Tells a plain record's owner, if any, when it ends now.
+    pub(crate) fn note_deadline(&mut self, record: Record) {
+        if let Some(owner) = record.owner() {
+            owner.sessions().note_deadline(record.deadline());
         }
     }
 

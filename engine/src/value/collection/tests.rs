@@ -30,7 +30,7 @@ fn encoded(collection: &Collection) -> Vec<u8> {
     bytes
 }
 
-fn elements(collection: &Collection) -> Vec<Vec<u8>> {
+fn elements_of(collection: &Collection) -> Vec<Vec<u8>> {
     let mut elements = Vec::new();
     collection.for_each_element(|element| elements.push(element.to_vec()));
     elements.sort_unstable();
@@ -44,7 +44,7 @@ fn what_is_read_back_is_the_same() {
             let bytes = encoded(&collection);
             let read = Collection::decode(&bytes, ValueSeed::new(8, 9)).unwrap();
             assert_eq!(encoded(&read), bytes);
-            assert_eq!(elements(&read), elements(&collection));
+            assert_eq!(elements_of(&read), elements_of(&collection));
             assert_eq!(read.kind(), collection.kind());
             assert_eq!(read.len(), elements);
             assert_eq!(read.memory_bytes(), collection.memory_bytes());
@@ -78,7 +78,7 @@ fn digests_of_hashes_and_sets_do_not_see_the_order() {
             hash.insert(name.as_bytes(), name.as_bytes());
             set.insert(name.as_bytes());
         }
-        (elements(&Collection::Hash(hash)), elements(&Collection::Set(set)))
+        (elements_of(&Collection::Hash(hash)), elements_of(&Collection::Set(set)))
     };
     assert_eq!(build(["a", "b", "c"]), build(["c", "a", "b"]));
     assert_ne!(build(["a", "b", "c"]), build(["c", "a", "d"]));
