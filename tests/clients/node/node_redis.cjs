@@ -6,7 +6,12 @@ const { assert, eventually, run, walkThroughSessions } = require("./checks.cjs")
 const [RESP, port, passwordPort] = process.argv.slice(2, 5).map(Number);
 
 async function connect(options = {}) {
-  const client = createClient({ RESP, socket: { host: "127.0.0.1", port, reconnectStrategy: false }, ...options });
+  const client = createClient({
+    RESP,
+    socket: { host: "127.0.0.1", port, reconnectStrategy: false },
+    commandOptions: { timeout: 60_000 }, // The default of 5 s is short for a busy test machine.
+    ...options,
+  });
   client.on("error", () => {}); // Failures come as rejected promises too.
   await client.connect();
   return client;
