@@ -288,14 +288,14 @@ impl Turn<'_> {
     }
 }
 
-/// Redis' text for a command that does not exist, with the beginning of its arguments.
-#[cold]
 /// Whether a request is a line of an HTTP request that a web page made a browser send here, to have
 /// commands of its body run. Redis knows it by the same two words.
 fn is_http(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:")
 }
 
+/// Redis' text for a command that does not exist, with the beginning of its arguments.
+#[cold]
 fn unknown_command(words: Words<'_>) -> CommandError {
     let mut text = b"ERR unknown command '".to_vec();
     text.extend_from_slice(shortened(words.at(0)));

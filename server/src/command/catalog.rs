@@ -227,7 +227,8 @@ fn write_key_specification(reply: &mut Reply<'_>, spec: &CommandSpec) {
     reply.set(1);
     reply.map(3);
     reply.bulk(b"flags");
-    write_names(reply, "", [if spec.flags.has(Flags::WRITE) { "RW" } else { "RO" }].into_iter());
+    let access = if spec.flags.has(Flags::WRITE) { ["RW", "update"] } else { ["RO", "access"] };
+    write_names(reply, "", access.into_iter());
     let counted = keys.counted_by > 0;
     reply.bulk(b"begin_search");
     write_typed(reply, "index", &[("index", if counted { keys.counted_by } else { keys.first })]);
