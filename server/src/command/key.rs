@@ -483,3 +483,47 @@ fn string_encoding(value: &[u8]) -> &'static str {
         "raw"
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hallpass_engine::{HashSeed, Words};
+
+    use super::*;
+    use crate::command::request::Subject;
+
+    fn condition(options: &str) -> Result<ExpireCondition, CommandError> {
+        let line = format!("EXPIRE k 5 {options}");
+        let words: Vec<&[u8]> = line.trim_end().split(' ').map(str::as_bytes).collect();
+        let seed = HashSeed::new(1, 2);
+        expire_condition(&Request::new(Words::from_slices(&words), &seed, 0, Subject::Unknown))
+    }
+
+    #[test]
+    fn conditions_of_expire_go_together_as_in_redis() {
+        let none = ExpireCondition::default();
+        assert_eq!(condition(""), Ok(none));
+        assert_eq!(condition("nx"), Ok(ExpireCondition { if_none: true, ..none }));
+        let later = ExpireCondition { if_some: true, if_later: true, ..none };
+        assert_eq!(condition("XX GT"), Ok(later));
+        let incompatible =
+            "ERR NX and XX, GT or LT options at the same time are not compatible".into();
+        assert_eq!(condition("NX LT"), Err(incompatible));
+        let opposite = "ERR GT and LT options at the same time are not compatible".into();
+        assert_eq!(condition("LT GT"), Err(opposite));
+        assert_eq!(condition("soon"), Err("ERR Unsupported option soon".into()));
+    }
+
+    #[test]
+    fn strings_are_described_by_their_content() {
+        for (value, encoding) in [
+            ("12", "int"),
+            ("-9223372036854775808", "int"),
+            ("012", "embstr"),
+            ("", "embstr"),
+            ("12345678901234567890123456789012345678901234", "embstr"),
+            ("123456789012345678901234567890123456789012345", "raw"),
+        ] {
+            assert_eq!(string_encoding(value.as_bytes()), encoding, "{value}");
+        }
+    }
+}

@@ -526,26 +526,4 @@ fn lower_incrbyfloat<'a>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn getrange_takes_what_redis_takes() {
-        for (start, end, expect) in [
-            (0, 3, "This"),
-            (-3, -1, "ing"),
-            (0, -1, "This is a string"),
-            (10, 100, "string"),
-            (-100, 3, "This"),
-            (-1, -100, ""),
-            (0, -100, "T"),
-            (5, 1, ""),
-            (100, 200, ""),
-            (i64::MIN, i64::MAX, "This is a string"),
-        ] {
-            let value = "This is a string";
-            assert_eq!(&value[string_range(value.len(), start, end)], expect, "{start} {end}");
-        }
-        assert_eq!(string_range(0, 0, -1), 0..0);
-    }
-}
+mod tests;
