@@ -8,7 +8,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
 use support::client::Client;
-use support::server::{Server, binary, command, free_port, run_to_end, scratch_file};
+use support::server::{Process, Server, binary, command, free_port, run_to_end, scratch_file};
 
 /// Runs with these flags alone; it must end by itself with one line on stderr and exit code 2.
 #[track_caller]
@@ -171,37 +171,33 @@ fn the_port_is_free_again_at_once() {
     assert_eq!(first.connect().run("PING").text(), "PONG");
     first.terminate();
     first.wait_for_exit();
-    let mut second = command(port, &[]).spawn().unwrap();
+    let mut second = Process::start(command(port, &[]));
     support::wait_until("the second server to serve", || {
-        assert!(second.try_wait().unwrap().is_none(), "it ended: the port is not free");
-        Client::try_connect(([127, 0, 0, 1], port).into())
-            .and_then(|mut client| client.try_call(&["PING"]))
-            .is_ok()
+        assert!(second.is_running(), "it ended: the port is not free");
+        answers(port)
     });
-    second.kill().unwrap();
-    second.wait().unwrap();
 }
 
-/// The usual soft limit of open files is no limit on clients: the server raises it.
+fn answers(port: u16) -> bool {
+    Client::try_connect(([127, 0, 0, 1], port).into())
+        .and_then(|mut client| client.try_call(&["PING"]))
+        .is_ok()
+}
+
 #[test]
 fn a_low_soft_limit_of_open_files_is_raised() {
     let port = free_port();
     let mut started = Command::new("sh");
     started.args(["-c", "ulimit -S -n 64; exec \"$0\" --port \"$1\" --threads 2"]);
-    let mut process = started.arg(binary()).arg(port.to_string()).spawn().expect("sh runs");
+    started.arg(binary()).arg(port.to_string());
+    let _process = Process::start(started);
+    support::wait_until("the server to serve", || answers(port));
     let mut clients = Vec::new();
-    support::wait_until("the server to serve", || {
-        Client::try_connect(([127, 0, 0, 1], port).into())
-            .and_then(|mut client| client.try_call(&["PING"]))
-            .is_ok()
-    });
     for _ in 0..200 {
         let mut client = Client::connect(([127, 0, 0, 1], port).into());
         assert_eq!(client.run("PING").text(), "PONG", "client {}", clients.len());
         clients.push(client);
     }
-    process.kill().expect("our own child");
-    process.wait().expect("our own child");
 }
 
 #[test]

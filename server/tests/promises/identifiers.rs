@@ -159,7 +159,7 @@ fn r04_the_old_id_works_during_grace_and_no_longer() {
     let server = Server::start();
     let mut client = server.connect();
     let first = create(&mut client, "alice");
-    let second = client.run(&format!("SESSION.ROTATE {} GRACE 300", first.id)).map()["id"].text();
+    let second = client.run(&format!("SESSION.ROTATE {} GRACE 2000", first.id)).map()["id"].text();
     assert_eq!(user_of(&mut client, &second).as_deref(), Some("alice"));
     assert_eq!(user_of(&mut client, &first.id).as_deref(), Some("alice"));
     assert_eq!(count(&mut client, "alice"), 1, "two ids, but one session");

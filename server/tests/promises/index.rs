@@ -83,7 +83,7 @@ fn r12_expired_sessions_do_not_count() {
     let server = Server::start();
     let mut client = server.connect();
     for _ in 0..3 {
-        create(&mut client, "alice LIFETIME 1 LIMIT 3 REJECT");
+        create(&mut client, "alice LIFETIME 3 LIMIT 3 REJECT");
     }
     assert!(client.run("SESSION.CREATE alice LIMIT 3 REJECT").error().starts_with("SESSIONLIMIT"));
     wait_until("room for a login", || {

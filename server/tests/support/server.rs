@@ -14,6 +14,30 @@ use std::time::Instant;
 /// How often a start is tried again when another process took the port in between.
 const START_ATTEMPTS: usize = 5;
 
+/// A child process that does not outlive the test.
+pub(crate) struct Process(Child);
+
+impl Process {
+    /// Starts a program with its output thrown away.
+    pub(crate) fn start(mut command: Command) -> Process {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        Process(command.spawn().expect("the program can be started"))
+    }
+
+    /// Whether it is still there.
+    pub(crate) fn is_running(&mut self) -> bool {
+        self.0.try_wait().expect("our own child").is_none()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Already dead is as good as killed.
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
 /// A running server; dropping it kills the process.
 pub(crate) struct Server {
     process: Child,

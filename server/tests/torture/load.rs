@@ -82,7 +82,7 @@ fn slow_readers_stall_nobody() {
         assert_eq!(client.run("PING").text(), "PONG");
         worst = worst.max(started.elapsed());
     }
-    assert!(worst < Duration::from_secs(2), "a PING took {worst:?} beside slow readers");
+    assert!(worst < Duration::from_secs(5), "a PING took {worst:?} beside slow readers");
     for client in &mut slow {
         for _ in 0..REQUESTS {
             assert_eq!(client.read().unwrap().text().len(), VALUE_BYTES);
