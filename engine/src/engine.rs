@@ -15,7 +15,7 @@ use crate::outcome::{Outcome, Refusal};
 use crate::session::meta::Meta;
 use crate::session::{list, read};
 use crate::store::Store;
-use crate::store::record::{Kind, Record};
+use crate::store::record::{DATA_BYTES_MAX, Kind, Record, VALUE_BYTES_MAX};
 use crate::store::shard::Shard;
 use crate::time::Stamp;
 use crate::user::shard::UserName;
@@ -38,7 +38,7 @@ pub struct Config {
 pub struct SizeLimits {
     /// Longest key; at most 65 535.
     pub key_bytes_max: usize,
-    /// Longest string.
+    /// Longest string; at most 512 MiB - 1.
     pub value_bytes_max: usize,
     /// Longest user name; at most 65 535.
     pub user_bytes_max: usize,
@@ -55,11 +55,16 @@ impl Config {
     }
 }
 
+impl SizeLimits {
+    /// The most that [`SizeLimits::value_bytes_max`] can be.
+    pub const VALUE_BYTES_LIMIT: usize = VALUE_BYTES_MAX;
+}
+
 impl Default for SizeLimits {
     fn default() -> Self {
         Self {
             key_bytes_max: 65_535,
-            value_bytes_max: 512 << 20,
+            value_bytes_max: VALUE_BYTES_MAX,
             user_bytes_max: 1024,
             session_bytes_max: 1 << 20,
             meta_bytes_max: 4096,
@@ -178,8 +183,15 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// An empty store. Panics when the number of shards is not a power of two between 1 and 256.
+    /// An empty store. Panics when the number of shards is not a power of two between 1 and 256, or a
+    /// size limit is beyond what a record can hold.
     pub fn new(config: &Config) -> Self {
+        let sizes = &config.sizes;
+        assert!(sizes.key_bytes_max <= usize::from(u16::MAX), "keys have at most 65 535 bytes");
+        assert!(sizes.user_bytes_max <= usize::from(u16::MAX), "names have at most 65 535 bytes");
+        assert!(sizes.meta_bytes_max <= usize::from(u16::MAX), "metadata has at most 65 535 bytes");
+        assert!(sizes.value_bytes_max <= VALUE_BYTES_MAX, "values have less than 512 MiB");
+        assert!(sizes.session_bytes_max <= DATA_BYTES_MAX, "sessions have less than 16 MiB");
         Self {
             store: Store::new(config.seed, config.shards),
             sizes: config.sizes,
@@ -384,7 +396,13 @@ impl Engine {
     /// Reclaims what has expired or was revoked, at most about `entries_max` entries, never holding a
     /// shard for more than a slice of them. Nothing visible changes.
     pub fn sweep(&self, now: Stamp, entries_max: usize) -> Swept {
+        self.store.arena.promote_full(4);
         sweep::sweep(&self.store, now, entries_max)
+    }
+
+    /// Bytes that entries and users cost, overhead included.
+    pub fn memory_bytes(&self) -> u64 {
+        self.store.used_bytes()
     }
 
     /// Counts over the whole store.

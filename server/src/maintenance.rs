@@ -32,7 +32,7 @@ pub(crate) fn run(server: &Arc<ServerState>) {
     while !server.shutdown.has_begun() {
         let now = server.clock.now();
         let swept = server.engine.sweep(now, SLICE_ENTRIES_MAX);
-        let memory = server.engine.statistics().memory_bytes;
+        let memory = server.engine.memory_bytes();
         server.memory_peak.fetch_max(memory, Ordering::Relaxed);
         let prefetch = memory > PREFETCH_BYTES;
         if server.prefetch.load(Ordering::Relaxed) != prefetch {

@@ -1,11 +1,11 @@
 //! Records: one allocation holds header, key, deadline, owner and value.
 //!
 //! ```text
-//! plain     0 kind, flags  1 database  2 key length u16  4 value length u32  8 deadline u64
-//!           16 [owner u64]  key  value          (a collection's value is the address of its box)
-//! session   0 kind, flags  1 data length u24  4 version u32  8 seen u44 and limits u20
+//! plain     0 deadline u44, database u4, key length u16   8 kind, owned, value length u29
+//!           12 [owner u64]  key  value            (a collection's value is the address of its box)
+//! session   0 seen u44, limits u20   8 kind, flags, data length u24   12 version u32
 //!           16 hash  32 created u48  38 user u48  44 [authenticated u48] [meta length u16, meta] data
-//! alias     0 kind, flags  8 deadline u64  16 hash  32 hash of the session it stands for
+//! alias     0 deadline u44, zero u20   8 kind   16 hash  32 hash of the session it stands for
 //!           48 when that began u48: a session made later under the same id is another one
 //! ```
 //!
@@ -28,16 +28,28 @@ use crate::time::Stamp;
 use crate::user::record::UserRecord;
 use crate::value::Collection;
 
-const KIND_MASK: u8 = 0b11;
-const FLAG_OWNED: u8 = 0b100;
-const FLAG_AUTHENTICATED: u8 = 0b1000;
-const FLAG_META: u8 = 0b1_0000;
+const KIND_MASK: u32 = 0b11;
+const FLAG_OWNED: u32 = 0b100;
+const FLAG_AUTHENTICATED: u32 = 0b1000;
+const FLAG_META: u32 = 0b1_0000;
+/// Where the value's length begins in a plain record's head.
+const VALUE_SHIFT: u32 = 3;
+/// Where the data's length begins in a session's head.
+const DATA_SHIFT: u32 = 8;
+/// The low bits of the first word, below the 44 of a stamp.
+const LOW_BITS: u32 = 20;
+const LOW_MASK: u64 = (1 << LOW_BITS) - 1;
+const DATABASE_SHIFT: u32 = 16;
 
-const PLAIN_HEADER_BYTES: usize = 16;
+const PLAIN_HEADER_BYTES: usize = 12;
 const SESSION_HEADER_BYTES: usize = 44;
 const ALIAS_BYTES: usize = 54;
-const LIMITS_BITS: u32 = 20;
+const LIMITS_BITS: u32 = LOW_BITS;
 
+/// Longest value of a plain record.
+pub(crate) const VALUE_BYTES_MAX: usize = (1 << (32 - VALUE_SHIFT)) - 1;
+/// Longest data of a session.
+pub(crate) const DATA_BYTES_MAX: usize = (1 << (32 - DATA_SHIFT)) - 1;
 /// How many pairs of limits a shard can number.
 pub(crate) const LIMITS_MAX: usize = 1 << LIMITS_BITS;
 
@@ -118,15 +130,14 @@ impl Record {
     ) -> Self {
         let key_bytes = key.bytes.len();
         assert!(key_bytes <= usize::from(u16::MAX), "keys are checked against the limit before");
-        assert!(u32::try_from(value_bytes).is_ok(), "values are checked against the limit before");
+        assert!(value_bytes <= VALUE_BYTES_MAX, "values are checked against the limit before");
         let owner_bytes = if owner.is_some() { 8 } else { 0 };
         let record =
             Self(arena.allocate(PLAIN_HEADER_BYTES + owner_bytes + key_bytes + value_bytes));
-        let flags = if owner.is_some() { FLAG_OWNED } else { 0 };
-        record.put(0, [kind as u8 | flags, key.db]);
-        record.put(2, (key_bytes as u16).to_le_bytes());
-        record.put(4, (value_bytes as u32).to_le_bytes());
-        record.put(8, deadline.millis().to_ne_bytes());
+        let low = u64::from(key.db) << DATABASE_SHIFT | key_bytes as u64;
+        record.put(0, (deadline.millis() << LOW_BITS | low).to_ne_bytes());
+        let owned = if owner.is_some() { FLAG_OWNED } else { 0 };
+        record.put_head(kind as u32 | owned | (value_bytes as u32) << VALUE_SHIFT);
         if let Some(owner) = owner {
             record.put(PLAIN_HEADER_BYTES, owner.address().to_le_bytes());
         }
@@ -136,10 +147,12 @@ impl Record {
 
     /// A session record.
     pub(crate) fn session(arena: &Arena, parts: &SessionParts<'_>) -> Self {
-        assert!(parts.data.len() < 1 << 24, "session data is checked against the limit before");
+        assert!(
+            parts.data.len() <= DATA_BYTES_MAX,
+            "session data is checked against the limit before"
+        );
         assert!(parts.meta.len() <= usize::from(u16::MAX), "metadata is checked before");
         let record = Self(arena.allocate(parts.size_bytes()));
-        record.put(0, [0; 8]);
         record.fill_session(parts);
         record
     }
@@ -159,11 +172,10 @@ impl Record {
             offset += 2 + parts.meta.len();
         }
         self.put_slice(offset, parts.data);
-        let head = u32::from(Kind::Session as u8 | flags) | (parts.data.len() as u32) << 8;
-        self.put(0, head.to_le_bytes());
-        self.put(4, parts.version.to_le_bytes());
         let seen = parts.seen.millis() << LIMITS_BITS | u64::from(parts.limits);
-        self.put(8, seen.to_ne_bytes());
+        self.put(0, seen.to_ne_bytes());
+        self.put_head(Kind::Session as u32 | flags | (parts.data.len() as u32) << DATA_SHIFT);
+        self.put(12, parts.version.to_le_bytes());
         self.put(16, parts.id.0);
         self.put(32, low_six(parts.created.millis()));
         self.put(38, low_six(parts.user.address()));
@@ -178,8 +190,8 @@ impl Record {
         deadline: Stamp,
     ) -> Self {
         let record = Self(arena.allocate(ALIAS_BYTES));
-        record.put(0, u64::from(Kind::Alias as u8).to_le_bytes());
-        record.put(8, deadline.millis().to_ne_bytes());
+        record.put(0, (deadline.millis() << LOW_BITS).to_ne_bytes());
+        record.put_head(Kind::Alias as u32);
         record.put(16, id.0);
         record.put(32, stands_for.0);
         record.put(48, low_six(created.millis()));
@@ -211,14 +223,14 @@ impl Record {
     }
 
     /// Whether it lives in the session name space.
+    #[inline]
     pub(crate) fn in_session_space(self) -> bool {
         self.head() & 0b10 != 0
     }
 
     /// The database of a plain record.
     pub(crate) fn db(self) -> u8 {
-        let [db] = self.get(1);
-        db
+        (self.low() >> DATABASE_SHIFT) as u8
     }
 
     /// Bytes the record was asked for.
@@ -236,8 +248,10 @@ impl Record {
     }
 
     /// Whether this is the plain record of `key`.
+    #[inline]
     pub(crate) fn is_key(self, key: &Key<'_>) -> bool {
-        !self.in_session_space() && self.db() == key.db && self.key_bytes() == key.bytes
+        let low = u32::from(key.db) << DATABASE_SHIFT | key.bytes.len() as u32;
+        !self.in_session_space() && self.low() == low && self.key_bytes() == key.bytes
     }
 
     /// Whether this is the session or alias of `id`. Compares in constant time (requirement R3).
@@ -279,12 +293,13 @@ impl Record {
 
     /// The deadline of a plain record or an alias.
     pub(crate) fn deadline(self) -> Stamp {
-        Stamp::from_millis(self.word().load(Ordering::Relaxed))
+        Stamp::from_millis(self.word().load(Ordering::Relaxed) >> LOW_BITS)
     }
 
     /// Moves the deadline of a plain record; the shard's read guard suffices.
     pub(crate) fn set_deadline(self, deadline: Stamp) {
-        self.word().store(deadline.millis(), Ordering::Relaxed);
+        let low = u64::from(self.low());
+        self.word().store(deadline.millis() << LOW_BITS | low, Ordering::Relaxed);
     }
 
     /// A string's bytes.
@@ -297,7 +312,8 @@ impl Record {
         let offset = self.value_offset();
         let fits = rounded(offset + value.len()) == rounded(offset + self.value_bytes());
         if fits {
-            self.put(4, (value.len() as u32).to_le_bytes());
+            let kind = self.head() & ((1 << VALUE_SHIFT) - 1);
+            self.put_head(kind | (value.len() as u32) << VALUE_SHIFT);
             self.fill_value(value);
         }
         fits
@@ -317,13 +333,13 @@ impl Record {
 
     /// A session's version.
     pub(crate) fn version(self) -> u32 {
-        u32::from_le_bytes(self.get(4))
+        u32::from_le_bytes(self.get(12))
     }
 
     /// When a session was last seen, and the number of its limits.
     pub(crate) fn seen(self) -> (Stamp, u32) {
         let word = self.word().load(Ordering::Relaxed);
-        let limits = word as u32 & ((1 << LIMITS_BITS) - 1);
+        let limits = (word & LOW_MASK) as u32;
         (Stamp::from_millis(word >> LIMITS_BITS), limits)
     }
 
@@ -361,7 +377,7 @@ impl Record {
         self.slice(self.data_offset(), self.data_bytes())
     }
 
-    /// The address, for the slot; the low four bits are zero.
+    /// The address, for the slot; the low three bits are zero.
     pub(crate) fn address(self) -> u64 {
         self.0.as_ptr().expose_provenance() as u64
     }
@@ -371,13 +387,21 @@ impl Record {
         NonNull::new(std::ptr::with_exposed_provenance_mut(address as usize)).map(Self)
     }
 
-    fn head(self) -> u8 {
-        let [head] = self.get(0);
-        head
+    fn head(self) -> u32 {
+        u32::from_le_bytes(self.get(8))
+    }
+
+    fn put_head(self, head: u32) {
+        self.put(8, head.to_le_bytes());
+    }
+
+    /// The bits beside the stamp in the first word.
+    fn low(self) -> u32 {
+        (self.word().load(Ordering::Relaxed) & LOW_MASK) as u32
     }
 
     fn key_length(self) -> usize {
-        usize::from(u16::from_le_bytes(self.get(2)))
+        (self.low() & 0xffff) as usize
     }
 
     fn key_offset(self) -> usize {
@@ -389,7 +413,7 @@ impl Record {
     }
 
     fn value_bytes(self) -> usize {
-        u32::from_le_bytes(self.get(4)) as usize
+        (self.head() >> VALUE_SHIFT) as usize
     }
 
     fn meta_offset(self) -> usize {
@@ -402,7 +426,7 @@ impl Record {
     }
 
     fn data_bytes(self) -> usize {
-        (u32::from_le_bytes(self.get(0)) >> 8) as usize
+        (self.head() >> DATA_SHIFT) as usize
     }
 
     fn collection_pointer(self) -> *mut Collection {
@@ -415,9 +439,9 @@ impl Record {
     }
 
     fn word<'a>(self) -> &'a AtomicU64 {
-        // SAFETY: each kind has eight aligned bytes at offset 8 that are only accessed as this atomic
-        // once the record is in its slot; records are aligned to 16.
-        unsafe { AtomicU64::from_ptr(self.0.as_ptr().add(8).cast()) }
+        // SAFETY: each kind has eight bytes at its head that are only accessed as this atomic once the
+        // record is in its slot; records are aligned to 8.
+        unsafe { AtomicU64::from_ptr(self.0.as_ptr().cast()) }
     }
 
     fn get<const N: usize>(self, offset: usize) -> [u8; N] {

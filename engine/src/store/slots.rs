@@ -5,7 +5,7 @@
 //! slots and a user's index can name sessions by them.
 //!
 //! ```text
-//! 6 bytes address (low 4 bits: how many cache lines to prefetch)  3 bytes next  3 bytes previous
+//! 6 bytes address (low 3 bits: how many pairs of cache lines to prefetch)  3 bytes next  3 bytes previous
 //! ```
 //!
 //! A free slot has address 0 and links to the next free one. A previous link at or above
@@ -18,8 +18,8 @@ pub(crate) const NONE: u32 = 0x00ff_ffff;
 /// How many slots a shard can have; numbers from here on name wheel buckets.
 pub(crate) const SLOTS_MAX: u32 = NONE - 512;
 
-const CACHE_LINE_BYTES: usize = 64;
-const LINES_MASK: u64 = 0b1111;
+const LINE_PAIR_BYTES: usize = 128;
+const LINES_MASK: u64 = 0b111;
 
 #[derive(Clone, Copy)]
 struct Slot([u8; 12]);
@@ -62,8 +62,8 @@ impl Slot {
 }
 
 fn word_of(record: Record) -> u64 {
-    let lines = record.size_bytes().div_ceil(CACHE_LINE_BYTES) as u64;
-    record.address() | lines.min(LINES_MASK)
+    let pairs = record.size_bytes().div_ceil(LINE_PAIR_BYTES) as u64;
+    record.address() | pairs.min(LINES_MASK)
 }
 
 impl Slots {
@@ -86,7 +86,7 @@ impl Slots {
     /// Address and number of cache lines of the record in a slot, for prefetching.
     pub(crate) fn address_and_lines(&self, slot: u32) -> (u64, u32) {
         let word = self.slots.get(slot as usize).map_or(0, |slot| slot.first());
-        (word & !LINES_MASK, (word & LINES_MASK) as u32)
+        (word & !LINES_MASK, 2 * (word & LINES_MASK) as u32)
     }
 
     /// The address of the slot itself, for prefetching.

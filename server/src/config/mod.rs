@@ -167,7 +167,8 @@ impl Config {
     pub fn sizes(&self) -> SizeLimits {
         SizeLimits {
             key_bytes_max: self.key_bytes_max as usize,
-            value_bytes_max: self.proto_max_bulk_len as usize,
+            // A bulk of the protocol may be longer than what a record holds, by a byte.
+            value_bytes_max: (self.proto_max_bulk_len as usize).min(SizeLimits::VALUE_BYTES_LIMIT),
             user_bytes_max: self.user_bytes_max as usize,
             session_bytes_max: self.session_bytes_max as usize,
             meta_bytes_max: self.meta_bytes_max as usize,
