@@ -30,9 +30,9 @@ const SUPERBLOCK_BYTES: usize = 2 << 20;
 const SUPERBLOCK_PAGES: usize = SUPERBLOCK_BYTES / PAGE_BYTES;
 /// Longest span, in pages.
 const SPAN_PAGES_MAX: usize = 16;
-/// A span may leave one part in this many unused at its end.
-const TAIL_PARTS_MIN: usize = 80;
-
+/// What a class is taken to hold when the length of its spans is chosen: the choice matters most for a
+/// store of some hundred megabytes, where sessions of all sizes share the classes.
+const CLASS_HOLDS_BYTES: usize = 1_200_000;
 /// What is known of one span; it lies in its superblock's header at the index of its first page.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -133,29 +133,24 @@ pub(crate) const fn rounded(bytes: usize) -> usize {
     }
 }
 
-/// How many pages a span of objects of `size` bytes has: the fewest whose tail is small enough, or the
-/// count with the smallest tail.
+/// How many pages a span of objects of `size` bytes has: what wastes least when the class holds about
+/// [`CLASS_HOLDS_BYTES`]. A short span loses more at its end, a long one more while it fills.
 const fn span_pages(size: usize) -> usize {
-    let mut best = SPAN_PAGES_MAX;
-    let mut pages = SPAN_PAGES_MAX;
-    while pages >= 1 {
+    // Both losses as parts of a million.
+    let mut best = (SPAN_PAGES_MAX, usize::MAX);
+    let mut pages = 1;
+    while pages <= SPAN_PAGES_MAX {
         let bytes = pages * PAGE_BYTES;
-        let tail = bytes % size;
-        let best_tail = (best * PAGE_BYTES) % size;
-        if bytes >= 4 * size && tail * best <= best_tail * pages {
-            best = pages;
-        }
-        pages -= 1;
-    }
-    pages = 1;
-    while pages < best {
-        let bytes = pages * PAGE_BYTES;
-        if bytes >= 4 * size && (bytes % size) * TAIL_PARTS_MIN <= bytes {
-            return pages;
+        if bytes >= 4 * size {
+            let tail = (bytes % size) * 1_000_000 / bytes;
+            let filling = bytes / 2 * 1_000_000 / CLASS_HOLDS_BYTES;
+            if tail + filling < best.1 {
+                best = (pages, tail + filling);
+            }
         }
         pages += 1;
     }
-    best
+    best.0
 }
 
 const SPAN_PAGES: [u8; CLASSES] = {
@@ -216,7 +211,7 @@ impl Arena {
         }
         let class_index = class_of(bytes);
         let mut class = self.classes[class_index].lock();
-        // SAFETY: the object lies in a live superblock by the contract, and the class lock is held.
+        // SAFETY: the object lies in an open span by the contract, and the class lock is held.
         let emptied = unsafe { put_object(&mut class, object, class_index) };
         if let Some(at) = emptied {
             self.close_span(&mut class, at);
@@ -512,23 +507,33 @@ unsafe fn take_object(class: &mut Class, at: SpanAt) -> NonNull<u8> {
     }
 }
 
+/// The span that holds an object, and the object's offset in its superblock.
+///
+/// # Safety
+/// The object is in use.
+unsafe fn span_of(object: NonNull<u8>) -> (SpanAt, usize) {
+    let offset = object.as_ptr().addr() % SUPERBLOCK_BYTES;
+    // SAFETY: superblocks are aligned to their size, so stepping back by the offset lands on the header
+    // of the one that holds the object; the descriptors were written when its span was opened.
+    unsafe {
+        let superblock = Superblock(object.sub(offset).cast());
+        let first_page = &raw const (*superblock.spans().add(offset / PAGE_BYTES)).first_page;
+        (SpanAt { superblock, page: first_page.read() as usize }, offset)
+    }
+}
+
 /// Puts an object back and returns its span when that is empty now.
 ///
 /// # Safety
 /// The class lock is held; the object is in use and belongs to the class.
 unsafe fn put_object(class: &mut Class, object: NonNull<u8>, class_index: usize) -> Option<SpanAt> {
-    let address = object.as_ptr().addr();
-    let offset = address % SUPERBLOCK_BYTES;
-    // SAFETY: superblocks are aligned to their size, so stepping back by the offset lands on the header
-    // of the one that holds the object; the descriptors were written when its span was opened.
+    // SAFETY: by the contract the span is open and its descriptor ours while the class lock is held.
     unsafe {
-        let superblock = Superblock(object.sub(offset).cast());
-        let page = (*superblock.spans().add(offset / PAGE_BYTES)).first_page as usize;
-        let at = SpanAt { superblock, page };
+        let (at, offset) = span_of(object);
         let span = &mut *at.descriptor();
-        let size = class_bytes(class_index);
         assert_eq!(usize::from(span.class), class_index, "an object is freed with its own size");
-        let index = (offset - page * PAGE_BYTES) / size;
+        let size = class_bytes(class_index);
+        let index = (offset - at.page * PAGE_BYTES) / size;
         object.cast::<u16>().write(span.free);
         span.free = index as u16 + 1;
         span.live -= 1;
