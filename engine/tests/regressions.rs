@@ -149,6 +149,21 @@ fn an_owner_past_the_limit_is_refused_by_restore() {
     assert!(matches!(refused, Err(RestoreError::OverLimit(_))), "{refused:?}");
 }
 
+// The number of generations in a snapshot's header was believed: the next logout of a user overflowed.
+#[test]
+fn a_snapshot_with_too_many_generations_is_refused() {
+    let mut snapshot = to_bytes(&engine(), START).expect("the only one");
+    // The header block is the stamp and the generations, each a varint; the end mark follows.
+    let (header, end) = (18, snapshot.len() - 16);
+    let mut block = snapshot[header..end - 1].to_vec();
+    block.extend_from_slice(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1]);
+    snapshot.splice(header..end, block.iter().copied());
+    snapshot[10..14].copy_from_slice(&(block.len() as u32).to_le_bytes());
+    snapshot[14..18].copy_from_slice(&crc32fast::hash(&block).to_le_bytes());
+    let refused = restore(&engine(), &snapshot);
+    assert!(matches!(refused, Err(RestoreError::Damaged(_))), "{refused:?}");
+}
+
 // All that changed in a shard during a snapshot went into one block, which a reader refuses past 1 GiB
 // and whose length wraps past 4 GiB.
 #[test]

@@ -49,6 +49,17 @@ pub(crate) struct SessionEntry<'a> {
     pub(crate) data: &'a [u8],
 }
 
+impl Entry<'_> {
+    /// The generation of its user, 0 without one: never past what the store had drawn.
+    pub(super) fn generation(&self) -> u64 {
+        match self {
+            Self::Plain { owner, .. } => owner.map_or(0, |(_, generation)| generation),
+            Self::Session(session) => session.generation,
+            Self::Alias { .. } => 0,
+        }
+    }
+}
+
 /// Appends a record.
 pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
     out.push(record.kind() as u8);

@@ -60,7 +60,7 @@ pub fn restore(engine: &Engine, snapshot: &[u8]) -> Result<Stamp, RestoreError> 
     let mut header = reader.block()?.ok_or(RestoreError::Damaged(reader.at))?;
     let damaged = RestoreError::Damaged(reader.at);
     let stamp = Stamp::from_millis(take_varint(&mut header).ok_or(damaged)?);
-    let generations = take_varint(&mut header).ok_or(damaged)?;
+    let generations = take_varint(&mut header).filter(|count| *count < 1 << 48).ok_or(damaged)?;
     engine.store.generations.store(generations, Ordering::Relaxed);
     let mut entries = 0;
     while let Some(mut block) = reader.block()? {
@@ -68,6 +68,9 @@ pub fn restore(engine: &Engine, snapshot: &[u8]) -> Result<Stamp, RestoreError> 
         while !block.is_empty() {
             let at = end - block.len();
             let entry = entry::decode(&mut block).ok_or(RestoreError::Damaged(at))?;
+            if entry.generation() > generations {
+                return Err(RestoreError::Damaged(at));
+            }
             put(engine, &entry, stamp, at)?;
             entries += 1;
         }
