@@ -123,9 +123,12 @@ fn it_listens_on_the_local_machine_only_unless_told() {
 #[test]
 fn it_says_what_to_try() {
     let server = Server::start();
-    let output = server.output();
-    assert!(output.contains(&server.address().port().to_string()), "{output}");
-    assert!(output.contains("SESSION.CREATE"), "{output}");
+    // It answers from before it has said so, so the lines may still be on their way.
+    let port = server.address().port().to_string();
+    support::wait_until("the lines that say what to try", || {
+        let output = server.output();
+        output.contains(&port) && output.contains("SESSION.CREATE")
+    });
 }
 
 #[test]
