@@ -187,9 +187,9 @@ impl Engine {
     /// size limit is beyond what a record can hold.
     pub fn new(config: &Config) -> Self {
         let sizes = &config.sizes;
-        assert!(sizes.key_bytes_max <= usize::from(u16::MAX), "keys have at most 65 535 bytes");
-        assert!(sizes.user_bytes_max <= usize::from(u16::MAX), "names have at most 65 535 bytes");
-        assert!(sizes.meta_bytes_max <= usize::from(u16::MAX), "metadata has at most 65 535 bytes");
+        assert!(u16::try_from(sizes.key_bytes_max).is_ok(), "keys have at most 65 535 bytes");
+        assert!(u16::try_from(sizes.user_bytes_max).is_ok(), "names have at most 65 535 bytes");
+        assert!(u16::try_from(sizes.meta_bytes_max).is_ok(), "metadata has at most 65 535 bytes");
         assert!(sizes.value_bytes_max <= VALUE_BYTES_MAX, "values have less than 512 MiB");
         assert!(sizes.session_bytes_max <= DATA_BYTES_MAX, "sessions have less than 16 MiB");
         Self {
@@ -344,7 +344,10 @@ impl Engine {
             if touch && let Some((_, record)) = live {
                 read::touch_record(record, now);
             }
-            read(live.and_then(|(_, record)| record.owner()).map(|owner| owner.name()))
+            read(
+                live.and_then(|(_, record)| record.owner())
+                    .map(super::user::record::UserRecord::name),
+            )
         })
     }
 
@@ -390,7 +393,7 @@ impl Engine {
         let users = self.store.lock_users(name.hash);
         let drawn = self.store.generations.load(Ordering::Relaxed);
         let user = users.find(name).filter(|&user| list::any_live(&self.store, user, now));
-        user.map_or(drawn, |user| user.generation())
+        user.map_or(drawn, super::user::record::UserRecord::generation)
     }
 
     /// Reclaims what has expired or was revoked, at most about `entries_max` entries, never holding a
@@ -484,9 +487,10 @@ impl Engine {
         if bytes_max == 0 {
             return Ok(());
         }
-        let eviction = match self.evicts.load(Ordering::Relaxed) {
-            true => Eviction::NearestDeadline,
-            false => Eviction::Never,
+        let eviction = if self.evicts.load(Ordering::Relaxed) {
+            Eviction::NearestDeadline
+        } else {
+            Eviction::Never
         };
         let limit = (bytes_max, eviction);
         let evicted = eviction::make_room(&self.store, limit, &self.eviction_cursor, now)?;
@@ -503,7 +507,7 @@ fn entry<'a>(record: Record) -> Entry<'a> {
             Kind::Collection => Value::Collection(record.as_collection()),
             _ => Value::String(record.value()),
         },
-        owner: record.owner().map(|owner| owner.name()),
+        owner: record.owner().map(super::user::record::UserRecord::name),
         record,
     }
 }

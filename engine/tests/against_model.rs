@@ -282,7 +282,9 @@ fn run(steps: &[Step]) {
     }
     compare(run.engines[1], &run.model);
     let now = run.now();
-    engines.iter().for_each(|engine| empties(engine, now));
+    for engine in &engines {
+        empties(engine, now);
+    }
 }
 
 proptest! {

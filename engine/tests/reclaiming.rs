@@ -113,7 +113,7 @@ fn deadlines_of_all_sizes_are_kept_to_within_two_seconds() {
             let Some(next) = points.filter(|point| *point > now).min() else { break };
             now = next;
             field.check(now);
-            if now < START + 8 * YEAR && roll(&mut state) % 3 == 0 {
+            if now < START + 8 * YEAR && roll(&mut state).is_multiple_of(3) {
                 field.stir(now, &mut state);
             }
         }

@@ -206,7 +206,7 @@ fn one_command_with_much_in_it_changes_the_encoding_at_once() {
             Value::String(_) => "string",
         })
     };
-    let pairs = [&b"field"[..]; 2 * 513];
+    let pairs = vec![&b"field"[..]; 2 * 513];
     let key = Key::new(engine.seed(), 0, b"hash");
     let pairs = Words::from_slices(&pairs);
     engine.apply(&Op::HashSet { key, pairs, if_absent: false }, START);

@@ -62,7 +62,9 @@ fn set<'a>(engine: &Engine, name: &'a [u8], value: &'a [u8], owner: Option<&'a [
 
 fn random_step(state: &mut u64) -> Step {
     let mut bytes = [0; 10];
-    bytes.iter_mut().for_each(|byte| *byte = roll(state) as u8);
+    for byte in &mut bytes {
+        *byte = roll(state) as u8;
+    }
     Step(bytes)
 }
 

@@ -99,7 +99,7 @@ fn put(
 }
 
 fn is_of(live: Live, owner: Option<UserName<'_>>) -> bool {
-    let present = live.record.owner().map(|present| present.name());
+    let present = live.record.owner().map(super::super::user::record::UserRecord::name);
     present.is_some() && present == owner.map(|name| name.bytes)
 }
 

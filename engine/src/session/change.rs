@@ -67,7 +67,7 @@ pub(crate) fn save(
         }
         let version = parts.version.wrapping_add(1);
         let seen = parts.seen.max(now);
-        store_parts(scope, live, &SessionParts { data, version, seen, ..parts });
+        store_parts(scope, live, &SessionParts { seen, version, data, ..parts });
         Ok(Outcome::Integer(i64::from(version)))
     })
 }

@@ -47,7 +47,7 @@ pub(crate) fn with_fields(encoded: &[u8], fields: Words<'_>) -> Option<Vec<u8>> 
         out.extend_from_slice(name);
         out.extend_from_slice(value);
     }
-    (out.len() <= usize::from(u16::MAX)).then_some(out)
+    u16::try_from(out.len()).is_ok().then_some(out)
 }
 
 #[cfg(test)]

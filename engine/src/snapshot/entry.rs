@@ -89,7 +89,10 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
             let limits = limits.get(number);
             out.extend_from_slice(&record.session_hash().0);
             bytes(out, record.owner().map_or(&[], |owner| owner.name()));
-            varint(out, record.owner().map_or(0, |owner| owner.generation()));
+            varint(
+                out,
+                record.owner().map_or(0, super::super::user::record::UserRecord::generation),
+            );
             varint(out, record.created().millis());
             varint(out, seen.millis());
             varint(out, record.authenticated().millis());

@@ -416,7 +416,7 @@ impl Superblock {
         // the descriptors, which this does not touch.
         let (used, pages_used) = unsafe {
             let header = self.0.as_ptr();
-            (&mut *(&raw mut (*header).used), &mut *(&raw mut (*header).pages_used))
+            (&mut (*header).used, &mut (*header).pages_used)
         };
         if SUPERBLOCK_PAGES - *pages_used as usize >= count {
             let mut run = 0;
@@ -440,7 +440,7 @@ impl Superblock {
         // SAFETY: as in `claim_run`.
         let (used, pages_used) = unsafe {
             let header = self.0.as_ptr();
-            (&mut *(&raw mut (*header).used), &mut *(&raw mut (*header).pages_used))
+            (&mut (*header).used, &mut (*header).pages_used)
         };
         for page in first..first + count {
             used[page / 64] &= !(1 << (page % 64));
@@ -580,9 +580,9 @@ mod tests {
 
     #[test]
     fn spans_waste_little() {
-        for class in 0..CLASSES {
+        for (class, pages) in SPAN_PAGES.into_iter().enumerate() {
             let size = class_bytes(class);
-            let bytes = usize::from(SPAN_PAGES[class]) * PAGE_BYTES;
+            let bytes = usize::from(pages) * PAGE_BYTES;
             assert!(bytes / size >= 4, "a span of {size}-byte objects holds several");
             assert!(
                 (bytes % size) * 100 <= bytes * 6,

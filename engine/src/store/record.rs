@@ -129,7 +129,7 @@ impl Record {
         owner: Option<UserRecord>,
     ) -> Self {
         let key_bytes = key.bytes.len();
-        assert!(key_bytes <= usize::from(u16::MAX), "keys are checked against the limit before");
+        assert!(u16::try_from(key_bytes).is_ok(), "keys are checked against the limit before");
         assert!(value_bytes <= VALUE_BYTES_MAX, "values are checked against the limit before");
         let owner_bytes = if owner.is_some() { 8 } else { 0 };
         let record =
@@ -151,7 +151,7 @@ impl Record {
             parts.data.len() <= DATA_BYTES_MAX,
             "session data is checked against the limit before"
         );
-        assert!(parts.meta.len() <= usize::from(u16::MAX), "metadata is checked before");
+        assert!(u16::try_from(parts.meta.len()).is_ok(), "metadata is checked before");
         let record = Self(arena.allocate(parts.size_bytes()));
         record.fill_session(parts);
         record

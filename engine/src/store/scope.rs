@@ -100,7 +100,9 @@ impl<'e> Scope<'e> {
                 shards: SmallVec::new(),
                 memory_delta: 0,
             };
-            users.iter().for_each(|name| scope.retire_if_dead(*name));
+            for name in users {
+                scope.retire_if_dead(*name);
+            }
             let guards = shard_indexes.iter().map(|&at| (at, store.shards[at].lock.write()));
             scope.shards.extend(guards);
             let missing = user_indexes.len();
@@ -453,6 +455,9 @@ impl<'e> Scope<'e> {
     }
 
     /// Tells a plain record's owner, if any, when it ends now.
+    ///
+    /// The scope holds the owner, which is why it is asked.
+    #[allow(clippy::unused_self)]
     pub(crate) fn note_deadline(&mut self, record: Record) {
         if let Some(owner) = record.owner() {
             owner.sessions().note_deadline(record.deadline());

@@ -25,6 +25,7 @@ const LINES_MASK: u64 = 0b111;
 struct Slot([u8; 12]);
 
 /// A shard's slots.
+#[allow(clippy::struct_field_names)] // what it is a list of has the same name
 #[derive(Default)]
 pub(crate) struct Slots {
     slots: Vec<Slot>,

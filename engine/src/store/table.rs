@@ -50,7 +50,7 @@ impl Table {
 
     /// The bucket a hash begins at, in a table of `buckets` buckets.
     pub(crate) fn home(hash: u64, buckets: usize) -> usize {
-        ((hash & 0xffff_ffff) * buckets as u64 >> 32) as usize
+        (((hash & 0xffff_ffff) * buckets as u64) >> 32) as usize
     }
 
     /// Start and number of the buckets, for prefetching without the lock.

@@ -13,6 +13,7 @@
 //! shard's lock.
 
 #![allow(unsafe_code)] // a leaf: see store/record.rs
+#![allow(clippy::cast_ptr_alignment)] // the arena aligns records to 8, and fields lie at multiples
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +37,7 @@ unsafe impl Sync for UserRecord {}
 impl UserRecord {
     /// A new incarnation without sessions.
     pub(crate) fn new(arena: &Arena, name: &[u8], shard: u8, epoch: u32, generation: u64) -> Self {
-        assert!(name.len() <= usize::from(u16::MAX), "user names are checked against the limit");
+        assert!(u16::try_from(name.len()).is_ok(), "user names are checked against the limit");
         assert!(epoch != REVOKED, "a new incarnation is alive");
         let record = Self(arena.allocate(HEADER_BYTES + name.len()));
         record.put(0, epoch.to_ne_bytes());

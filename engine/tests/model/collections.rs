@@ -1,5 +1,7 @@
 //! The model's hashes, sets, sorted sets and lists.
 
+#![allow(clippy::float_cmp)] // scores are compared as Redis compares them
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};

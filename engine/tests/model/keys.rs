@@ -188,10 +188,10 @@ impl Model {
             Op::Expire { key, at, condition } => {
                 let Some(held) = self.keys.get(&name(key)) else { return Ok(Outcome::Flag(false)) };
                 let (old, at) = (held.deadline, at.millis());
-                let holds = !(condition.if_none && old != NEVER)
-                    && !(condition.if_some && old == NEVER)
-                    && !(condition.if_later && (old == NEVER || at <= old))
-                    && !(condition.if_sooner && old != NEVER && at >= old);
+                let holds = (!condition.if_none || old == NEVER)
+                    && (!condition.if_some || old != NEVER)
+                    && (!condition.if_later || old != NEVER && at > old)
+                    && (!condition.if_sooner || old == NEVER || at < old);
                 if holds {
                     self.move_deadline(&name(key), at);
                 }
