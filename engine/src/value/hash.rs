@@ -156,7 +156,7 @@ impl HashValue {
         !self.contains(field) && self.insert(field, value)
     }
 
-    /// Removes `field`; whether it existed. Up to [`ORDERED_REMOVAL_ENTRIES_MAX`] fields keep their
+    /// Removes `field`; whether it existed. Up to `ORDERED_REMOVAL_ENTRIES_MAX` fields keep their
     /// order; in a larger hash the last field takes the place of the removed one.
     pub fn remove(&mut self, field: &[u8]) -> bool {
         match &mut self.form {

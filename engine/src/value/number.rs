@@ -3,7 +3,7 @@
 //! Clients compare these texts byte for byte, so each function follows one of Redis 7.2's: `parse_i64`
 //! is `string2ll`, `parse_f64` is `string2d`, `format_f64` is `d2string`, and [`LongDouble`] is the
 //! x87 number behind `string2ld` and `ld2string`. C's `strtod` decides what is a number at all; the
-//! grammar is in [`literal`].
+//! grammar is in `literal`.
 
 use std::borrow::Cow;
 

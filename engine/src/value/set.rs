@@ -159,7 +159,7 @@ impl SetValue {
         }
     }
 
-    /// Removes `member`; whether it was there. Up to [`ORDERED_REMOVAL_ENTRIES_MAX`] members, and any
+    /// Removes `member`; whether it was there. Up to `ORDERED_REMOVAL_ENTRIES_MAX` members, and any
     /// number of integers, keep their order; in a larger set the last member takes the place of the
     /// removed one.
     pub fn remove(&mut self, member: &[u8]) -> bool {

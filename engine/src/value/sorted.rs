@@ -1,8 +1,8 @@
 //! The sorted set: members with scores, in the order of (score, member).
 //!
-//! A small one is a sorted vector; a large one is a map from member to score and an [`Order`] beside
+//! A small one is a sorted vector; a large one is a map from member to score and an `Order` beside
 //! it. The form follows what OBJECT ENCODING reports (listpack, skiplist), is sticky, and travels in
-//! snapshots. Ranges are in [`range`].
+//! snapshots. Ranges are in `range`.
 //!
 //! Invariant: map and order hold the same entries, and no score is NaN.
 
