@@ -4,7 +4,7 @@
 //! backwards, on whichever thread they are drawn, so expiry is never undone by a clock step.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hallpass_engine::Stamp;
 
@@ -61,13 +61,20 @@ impl Default for Clock {
 
 /// The wall clock in microseconds since the epoch, for TIME only: it may run backwards.
 pub fn wall_micros() -> u64 {
-    #[allow(clippy::disallowed_methods, reason = "this is where the clock is read")]
-    let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64)
+    wall().as_micros() as u64
 }
 
+#[inline]
 fn wall_millis() -> u64 {
-    wall_micros() / 1000
+    let since = wall();
+    since.as_secs() * 1000 + u64::from(since.subsec_millis())
+}
+
+#[inline]
+fn wall() -> Duration {
+    #[allow(clippy::disallowed_methods, reason = "this is where the clock is read")]
+    let now = SystemTime::now();
+    now.duration_since(UNIX_EPOCH).unwrap_or_default()
 }
 
 #[cfg(test)]

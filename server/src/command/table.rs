@@ -57,8 +57,8 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Table {
     entries: Box<[Entry]>,
-    /// Positions in `entries`, plus one; 0 is free.
-    slots: Box<[u16; SLOTS]>,
+    /// Where names hash to.
+    slots: Box<[Slot]>,
     count: usize,
 }
 
@@ -93,14 +93,15 @@ impl Table {
                 Entry { spec, full_name: spec.name.into(), index, subcommands }
             })
             .collect();
-        let mut slots = Box::new([0; SLOTS]);
+        let mut slots = vec![Slot::FREE; SLOTS].into_boxed_slice();
         assert!(entries.len() < SLOTS / 2, "the hash table must stay sparse");
         for (position, entry) in (1..).zip(&entries) {
-            let mut slot = slot_of(entry.spec.name.as_bytes());
-            while slots[slot] != 0 {
+            let name = Folded::of(entry.spec.name.as_bytes());
+            let mut slot = name.slot();
+            while slots[slot].position != 0 {
                 slot = (slot + 1) % SLOTS;
             }
-            slots[slot] = position;
+            slots[slot] = Slot { name, position };
         }
         Self { entries, slots, count }
     }
@@ -123,17 +124,21 @@ impl Table {
     /// The command named `word`, in any case.
     #[inline]
     pub fn command(&self, word: &[u8]) -> Option<&Entry> {
-        let mut slot = slot_of(word);
+        let name = Folded::of(word);
+        let mut index = name.slot();
         loop {
-            let position = usize::from(self.slots[slot]);
-            if position == 0 {
+            let slot = &self.slots[index % SLOTS];
+            if slot.position == 0 {
                 return None;
             }
-            let entry = &self.entries[position - 1];
-            if entry.spec.name.as_bytes().eq_ignore_ascii_case(word) {
-                return Some(entry);
+            if slot.name == name {
+                let entry = &self.entries[usize::from(slot.position) - 1];
+                // GET, SET and DEL need no second look; for longer names a folded one may lie.
+                if name.is_whole() || entry.spec.name.as_bytes().eq_ignore_ascii_case(word) {
+                    return Some(entry);
+                }
             }
-            slot = (slot + 1) % SLOTS;
+            index += 1;
         }
     }
 
@@ -171,30 +176,71 @@ impl Entry {
     }
 }
 
-/// The bit that tells upper from lower case, in all bytes: with it set both hash alike.
+/// The bit that tells upper from lower case, in all bytes.
 const LOWER: u64 = 0x2020_2020_2020_2020;
 
-/// Where to begin to look for `word`: a hash of its length, its first and its last eight bytes.
-#[inline]
-fn slot_of(word: &[u8]) -> usize {
-    let (first, last) = match *word {
-        [a, b, c, d, e, f, g, h, ..] => {
-            let last = word.last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-            (u64::from_le_bytes([a, b, c, d, e, f, g, h]), last)
+/// A place in the hash table.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    name: Folded,
+    /// The command's position in the entries, plus one; 0 is free.
+    position: u16,
+}
+
+impl Slot {
+    const FREE: Self = Self { name: Folded { first: 0, last: 0, length: 0 }, position: 0 };
+}
+
+/// A name without regard to case: its first and its last eight bytes, as numbers, and its length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Folded {
+    first: u64,
+    last: u64,
+    length: usize,
+}
+
+impl Folded {
+    #[inline]
+    fn of(word: &[u8]) -> Self {
+        let (first, last) = match *word {
+            [a, b, c, d, e, f, g, h, ..] => {
+                let last = word.last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
+                (u64::from_le_bytes([a, b, c, d, e, f, g, h]), last)
+            }
+            [a, b, c, d, ..] => {
+                let last = word.last_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk));
+                (u64::from(u32::from_le_bytes([a, b, c, d])), u64::from(last))
+            }
+            [a, b, c] => (u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]), 0),
+            [a, b] => (u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]), 0),
+            [a] => (u64::from(a), 0),
+            [] => (0, 0),
+        };
+        Self { first: first | LOWER, last: last | LOWER, length: word.len() }
+    }
+
+    /// Where to begin to look for it.
+    #[inline]
+    fn slot(&self) -> usize {
+        let mixed = self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+            ^ self.last.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
+            ^ (self.length as u64).wrapping_mul(0x1656_67b1_9e37_79f9);
+        (mixed >> 40) as usize % SLOTS
+    }
+
+    /// Whether words that fold to this are the same but for case: three letters, as the commands have
+    /// that are used most.
+    ///
+    /// Setting the bit makes other signs alike, too, such as `@` and the back quote; but what
+    /// becomes a letter by it has been one.
+    #[inline]
+    fn is_whole(&self) -> bool {
+        let letter = |byte: u8| byte.is_ascii_lowercase();
+        match self.first.to_le_bytes() {
+            [a, b, c, _, ..] if self.length == 3 => letter(a) && letter(b) && letter(c),
+            _ => false,
         }
-        [a, b, c, d, ..] => {
-            let last = word.last_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk));
-            (u64::from(u32::from_le_bytes([a, b, c, d])), u64::from(last))
-        }
-        [a, b, c] => (u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]), 0),
-        [a, b] => (u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]), 0),
-        [a] => (u64::from(a), 0),
-        [] => (0, 0),
-    };
-    let mixed = (first | LOWER).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-        ^ (last | LOWER).rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
-        ^ (word.len() as u64).wrapping_mul(0x1656_67b1_9e37_79f9);
-    (mixed >> 40) as usize % SLOTS
+    }
 }
 
 #[cfg(test)]

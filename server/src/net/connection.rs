@@ -22,6 +22,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 
 use super::buffers::{Buffers, INPUT_BYTES};
+use super::relay;
 use crate::client::Client;
 use crate::dispatch::{Prepared, Turn, prepare};
 use crate::metrics::SharedCounters;
@@ -130,7 +131,7 @@ impl Connection {
             self.settle(buffers)?;
             if self.crowded {
                 // A client that sends faster than it is served takes turns with the others.
-                relay().await;
+                relay::relay().await;
             }
         }
     }
@@ -201,12 +202,13 @@ impl Connection {
         while buffers.next < buffers.requests.frames.len() {
             let requests = buffers.requests.frames.len() - buffers.next;
             let prefetch = self.server.prefetch.load(Ordering::Relaxed);
-            if prefetch && requests <= RELAY_REQUESTS_MAX {
+            if prefetch && requests <= RELAY_REQUESTS_MAX && relay::pays() {
                 self.stage_buckets(buffers);
-                relay().await;
-                self.stage_slots(buffers);
-                relay().await;
-                self.stage_records(buffers);
+                if relay::relay().await {
+                    self.stage_slots(buffers);
+                    relay::relay().await;
+                    self.stage_records(buffers);
+                }
             }
             let stop = self.execute(buffers, prefetch);
             self.send(buffers).await?;
@@ -402,22 +404,6 @@ fn run_batch(turn: &mut Turn<'_>, buffers: &mut Buffers) -> ControlFlow<Stop> {
         }
     }
     ControlFlow::Continue(())
-}
-
-/// Lets the other ready connections of this thread go first, once.
-///
-/// The waker puts this task behind them in the run queue at once; tokio's `yield_now` would wait until
-/// the socket driver has been asked for news, which costs a system call.
-fn relay() -> impl Future<Output = ()> {
-    let mut relayed = false;
-    poll_fn(move |context| {
-        if relayed {
-            return Poll::Ready(());
-        }
-        relayed = true;
-        context.waker().wake_by_ref();
-        Poll::Pending
-    })
 }
 
 #[cold]

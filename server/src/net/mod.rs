@@ -7,4 +7,5 @@
 pub(crate) mod buffers;
 pub(crate) mod connection;
 pub(crate) mod listener;
+pub(crate) mod relay;
 pub(crate) mod worker;

@@ -244,6 +244,23 @@ impl<'a> Reply<'a> {
 
     #[inline]
     fn header(&mut self, kind: u8, count: usize) {
+        // Nearly all lengths have up to three digits: written as one store, without a copy by length.
+        let digit = |value: usize| b'0' + (value % 10) as u8;
+        match count {
+            0..10 => self.output.extend_from_slice(&[kind, digit(count), b'\r', b'\n']),
+            10..100 => {
+                let line = [kind, digit(count / 10), digit(count), b'\r', b'\n'];
+                self.output.extend_from_slice(&line);
+            }
+            100..1000 => {
+                let (a, b, c) = (digit(count / 100), digit(count / 10), digit(count));
+                self.output.extend_from_slice(&[kind, a, b, c, b'\r', b'\n']);
+            }
+            _ => self.long_header(kind, count),
+        }
+    }
+
+    fn long_header(&mut self, kind: u8, count: usize) {
         self.output.push(kind);
         self.output.extend_from_slice(format_i64(count as i64).as_bytes());
         self.end_line();
