@@ -311,7 +311,7 @@ pub static SETTINGS: &[Setting] = &[
     shown("save", "", "Redis' dump points: there are none"),
     shown("appendonly", "no", "Redis' append-only file: there is none"),
     shown("cluster-enabled", "no", "Redis Cluster: not this"),
-    shown("hash-max-listpack-entries", "128", "fields up to which a hash is packed"),
+    shown("hash-max-listpack-entries", "512", "fields up to which a hash is packed"),
     shown("hash-max-listpack-value", "64", "longest field or value of a packed hash"),
     shown("set-max-intset-entries", "512", "members up to which a set of integers is packed"),
     shown("set-max-listpack-entries", "128", "members up to which a set is packed"),
