@@ -16,6 +16,7 @@ test: ## Installs what the tests need and runs all of them: Rust, protocol, real
 lint: ## Formatting, clippy, documentation, and dependencies, with warnings as errors
 	tests/lint
 
-bench: ## Measures against Redis, Valkey and the floor, in short; says where the table and plot are
+bench: ## Measures the engine, then against Redis, Valkey and the floor, in short; says where the plots are
 	cargo build --release --locked -p hallpass-server --bin hallpass-server
+	cargo run --release --locked -p hallpass-benches --bin targets -- --short
 	cargo run --release --locked -p hallpass-benches --bin compare -- --short
