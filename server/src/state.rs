@@ -124,6 +124,7 @@ impl ServerState {
         let engine = Engine::new(&hallpass_engine::Config {
             seed: HashSeed::new(crate::random::from_system(), crate::random::from_system()),
             shards: config.shard_count(),
+            threads: config.thread_count(),
             sizes,
         });
         engine.set_memory_limit(config.maxmemory, config.eviction());

@@ -8,6 +8,7 @@
 //! a user's lets go of it, takes the user's first and looks again ([`scope`]).
 
 pub(crate) mod arena;
+pub(crate) mod lanes;
 pub(crate) mod record;
 pub(crate) mod scope;
 pub(crate) mod shard;
@@ -18,9 +19,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use crossbeam_utils::CachePadded;
-use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, MutexGuard};
 
 use self::arena::Arena;
+use self::lanes::{ReadGuard, RwLock};
 use self::record::Record;
 use self::shard::Shard;
 use self::table::Table;
@@ -56,11 +58,11 @@ pub(crate) struct Store {
 }
 
 impl ShardCell {
-    fn new(shard: Shard) -> Self {
+    fn new(threads: usize, shard: Shard) -> Self {
         let cell = Self {
             buckets: AtomicPtr::default(),
             bucket_count: AtomicUsize::new(0),
-            lock: RwLock::new(shard),
+            lock: lanes::new(threads, shard),
         };
         cell.publish(&cell.lock.read());
         cell
@@ -83,12 +85,13 @@ impl ShardCell {
 }
 
 impl Store {
-    pub(crate) fn new(seed: HashSeed, shards: usize) -> Self {
+    pub(crate) fn new(seed: HashSeed, shards: usize, threads: usize) -> Self {
         assert!(
             shards.is_power_of_two() && shards <= 256,
             "the number of shards is a power of two up to 256"
         );
-        let shard_cells = (0..shards).map(|_| CachePadded::new(ShardCell::new(Shard::new(seed))));
+        let shard_cells =
+            (0..shards).map(|_| CachePadded::new(ShardCell::new(threads, Shard::new(seed))));
         let user_shards = (0..USER_SHARDS).map(|_| CachePadded::new(Mutex::default()));
         Self {
             seed,
@@ -117,7 +120,7 @@ impl Store {
 
     /// The shard of a hash, for reading.
     #[inline]
-    pub(crate) fn read(&self, hash: u64) -> RwLockReadGuard<'_, Shard> {
+    pub(crate) fn read(&self, hash: u64) -> ReadGuard<'_, Shard> {
         self.shards[self.shard_of(hash)].lock.read()
     }
 

@@ -9,9 +9,10 @@
 
 use std::sync::atomic::Ordering;
 
-use parking_lot::{MutexGuard, RwLockWriteGuard};
+use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
+use super::lanes::WriteGuard;
 use super::record::{Kind, Record};
 use super::shard::{Found, Shard};
 use super::{ShardCell, Store};
@@ -52,7 +53,7 @@ pub(crate) struct Scope<'e> {
     pub(crate) store: &'e Store,
     pub(crate) now: Stamp,
     users: SmallVec<[(usize, MutexGuard<'e, UserShard>); 1]>,
-    shards: SmallVec<[(usize, RwLockWriteGuard<'e, Shard>); 1]>,
+    shards: SmallVec<[(usize, WriteGuard<'e, Shard>); 1]>,
     memory_delta: i64,
 }
 
