@@ -402,7 +402,6 @@ impl Engine {
     /// Reclaims what has expired or was revoked, at most about `entries_max` entries, never holding a
     /// shard for more than a slice of them. Nothing visible changes.
     pub fn sweep(&self, now: Stamp, entries_max: usize) -> Swept {
-        self.store.arena.promote_full(4);
         sweep::sweep(&self.store, now, entries_max)
     }
 

@@ -331,7 +331,7 @@ pub enum Op<'a> {
         /// The version that must be current (compare-and-set).
         version: Option<u32>,
     },
-    /// Sets metadata fields of a live session. Outcome: `Integer` new version, `NoSession`.
+    /// Sets metadata fields of a live session. Outcome: `Integer`, its version, which stays; `NoSession`.
     SessionMeta {
         /// The session.
         id: SessionHash,

@@ -86,8 +86,6 @@ struct Class {
 struct Pages {
     /// Superblocks that may have free pages.
     open: Vec<Superblock>,
-    /// Superblocks that are not on a huge page yet.
-    unpromoted: Vec<Superblock>,
     /// An empty one of the open ones that is kept, so that a store at the brink does not fault one in and give it
     /// back in turn.
     spare: Option<Superblock>,
@@ -218,23 +216,6 @@ impl Arena {
         }
     }
 
-    /// Moves a few superblocks that are nearly full onto huge pages, which saves lookups an address
-    /// translation. Not before: a huge page is resident whole. Called by the sweep, as it takes the
-    /// kernel some 100 microseconds each.
-    pub(crate) fn promote_full(&self, superblocks_max: usize) {
-        let mut pages = self.pages.lock();
-        let nearly_full = SUPERBLOCK_PAGES - SUPERBLOCK_PAGES / 16;
-        for _ in 0..superblocks_max {
-            // SAFETY: superblocks in the list are alive, and the page lock is held.
-            let found = pages
-                .unpromoted
-                .iter()
-                .position(|superblock| unsafe { superblock.pages_used() as usize >= nearly_full });
-            let Some(found) = found else { return };
-            pages.unpromoted.swap_remove(found).promote();
-        }
-    }
-
     /// Bytes reserved from the system for spans.
     #[cfg(test)]
     fn reserved_bytes(&self) -> usize {
@@ -300,10 +281,9 @@ impl Arena {
                 break;
             }
         }
-        let superblock = Superblock::reserve();
-        self.superblocks.fetch_add(1, Ordering::Relaxed);
+        let first = self.superblocks.fetch_add(1, Ordering::Relaxed) == 0;
+        let superblock = Superblock::reserve(first);
         pages.open.push(superblock);
-        pages.unpromoted.push(superblock);
         // SAFETY: just reserved, and the page lock is held.
         let page = unsafe { superblock.claim_run(count) }.expect("a fresh superblock has room");
         SpanAt { superblock, page }
@@ -320,7 +300,6 @@ impl Arena {
             pages.spare = Some(at.superblock);
         } else if pages_used == HEADER_PAGES {
             pages.open.retain(|&superblock| superblock != at.superblock);
-            pages.unpromoted.retain(|&superblock| superblock != at.superblock);
             self.superblocks.fetch_sub(1, Ordering::Relaxed);
             // SAFETY: no span is left in it, it is off the list, and it was reserved with this layout.
             unsafe { dealloc(at.superblock.0.as_ptr().cast(), superblock_layout()) };
@@ -352,12 +331,14 @@ impl Drop for Arena {
 }
 
 impl Superblock {
-    fn reserve() -> Self {
+    /// A fresh one. The first of a store is not on a huge page, which is resident whole: an idle server
+    /// stays small.
+    fn reserve(first: bool) -> Self {
         let layout = superblock_layout();
         // SAFETY: the layout's size is not zero.
         let start =
             NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
-        let superblock = Self(start.cast());
+        let superblock = if first { Self(start.cast()) } else { Self(start.cast()).on_huge_page() };
         let mut used = [0_u64; SUPERBLOCK_PAGES / 64];
         used[0] = (1 << HEADER_PAGES) - 1;
         // SAFETY: the header lies inside the allocation and nobody else knows it yet. Span descriptors
@@ -371,20 +352,22 @@ impl Superblock {
         superblock
     }
 
+    /// Asks for a huge page, which saves lookups an address translation. To be called before the memory is
+    /// touched: moving it onto one later stalls everybody for milliseconds.
     #[cfg(all(target_os = "linux", not(miri)))]
-    fn promote(self) {
-        let start = self.0.as_ptr().cast();
+    fn on_huge_page(self) -> Self {
         // SAFETY: the range is one live allocation; advice does not change its content. A kernel
-        // without huge pages, or without collapsing on demand (before 6.1), refuses: that costs speed
-        // only.
+        // without huge pages refuses, which costs speed only.
         unsafe {
-            libc::madvise(start, SUPERBLOCK_BYTES, libc::MADV_HUGEPAGE);
-            libc::madvise(start, SUPERBLOCK_BYTES, libc::MADV_COLLAPSE);
+            libc::madvise(self.0.as_ptr().cast(), SUPERBLOCK_BYTES, libc::MADV_HUGEPAGE);
         }
+        self
     }
 
     #[cfg(not(all(target_os = "linux", not(miri))))]
-    fn promote(self) {}
+    fn on_huge_page(self) -> Self {
+        self
+    }
 
     /// The descriptors. # Safety: the superblock is alive.
     unsafe fn spans(self) -> *mut Span {
