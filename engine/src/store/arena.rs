@@ -1,8 +1,8 @@
 //! Memory for records: size classes 8 bytes apart up to 1 KiB and 16 above, so that rounding costs 4 to
 //! 8 bytes a record where general allocators lose 30 to 90 at session sizes.
 //!
-//! Superblocks of 2 MiB (one huge page each) are cut into spans of whole pages; a span holds objects of
-//! one class. The superblock's first pages hold a descriptor for each span, found from an object's
+//! Superblocks of 2 MiB (a huge page each, but for a store's first) are cut into spans of whole pages;
+//! a span holds objects of one class. The superblock's first pages hold a descriptor for each span, found from an object's
 //! address by masking. A span without objects gives its pages back, an empty superblock goes back to
 //! the system. Objects past the largest class come from the system's allocator.
 //!
