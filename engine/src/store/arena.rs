@@ -2,9 +2,9 @@
 //! 8 bytes a record where general allocators lose 30 to 90 at session sizes.
 //!
 //! Superblocks of 2 MiB (a huge page each, but for a store's first) are cut into spans of whole pages;
-//! a span holds objects of one class. The superblock's first pages hold a descriptor for each span, found from an object's
-//! address by masking. A span without objects gives its pages back, an empty superblock goes back to
-//! the system. Objects past the largest class come from the system's allocator.
+//! a span holds objects of one class. The superblock's first pages hold a descriptor for each span,
+//! found from an object's address by masking. A span without objects gives its pages back, an empty
+//! superblock goes back to the system. Objects past the largest class come from the system's allocator.
 //!
 //! One lock a class, taken under a shard's lock and never the other way round; the page lock is taken
 //! under a class lock. Callers give the size back when they free: records know theirs.
