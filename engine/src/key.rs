@@ -4,6 +4,8 @@
 //! [`SessionHash`] is all the engine ever learns of a session id (requirement R3). [`Words`] lets a
 //! request parser and a log decoder hand over argument lists without copying or allocating.
 
+use std::fmt;
+
 use siphasher::sip::SipHasher13;
 
 use crate::value::ValueSeed;
@@ -42,7 +44,7 @@ impl HashSeed {
 }
 
 /// A key of one of the numbered databases, with its hash.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key<'a> {
     pub(crate) hash: u64,
     pub(crate) bytes: &'a [u8],
@@ -103,12 +105,13 @@ pub struct Span {
 }
 
 /// A list of byte strings, either lying in one buffer (a request, a log entry) or given one by one.
-#[derive(Clone, Copy, Debug)]
+/// Two are equal when their words are, wherever they lie.
+#[derive(Clone, Copy)]
 pub struct Words<'a> {
     source: Source<'a>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 enum Source<'a> {
     Spans { buffer: &'a [u8], spans: &'a [Span] },
     Slices(&'a [&'a [u8]]),
@@ -181,6 +184,20 @@ impl<'a> Words<'a> {
     pub fn pairs(&self) -> impl ExactSizeIterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let words = *self;
         (0..words.len() / 2).map(move |pair| (words.at(2 * pair), words.at(2 * pair + 1)))
+    }
+}
+
+impl PartialEq for Words<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.iter().eq(other.iter())
+    }
+}
+
+impl Eq for Words<'_> {}
+
+impl fmt::Debug for Words<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_list().entries(self.iter()).finish()
     }
 }
 

@@ -41,6 +41,7 @@ mod store;
 pub mod time;
 mod user;
 pub mod value;
+mod varint;
 
 pub use engine::{
     Config, DatabaseStatistics, Engine, Entry, Eviction, Hint, SessionView, SizeLimits, Statistics,
@@ -48,8 +49,8 @@ pub use engine::{
 };
 pub use key::{DATABASES, HashSeed, Key, SessionHash, Span, Words};
 pub use op::{
-    Cap, Combination, Condition, Deadline, ExpireCondition, Limits, Op, Side, SortedAddOptions,
-    SortedEnd, SortedRange,
+    Cap, Combination, Condition, Deadline, ExpireCondition, Limits, Op, OpDecoder, OpFault, Side,
+    SortedAddOptions, SortedEnd, SortedRange,
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};
 pub use session::meta::Meta;

@@ -4,13 +4,23 @@
 //! state. Ops borrow from the request they were read from, carry absolute deadlines and whatever
 //! randomness they need, and hold hashes of session ids, never ids. Many commands lower to one op:
 //! SET, SETEX, SETNX, GETSET and PSETEX are all [`Op::Set`].
+//!
+//! [`Op::encode`] and [`OpDecoder`] are an op's way through a log or to another node.
+
+mod check;
+mod decode;
+mod encode;
+mod tag;
+
+pub use self::check::OpFault;
+pub use self::decode::{DecodeError, OpDecoder};
 
 use crate::key::{Key, SessionHash, Words};
 use crate::time::Stamp;
 use crate::value::sorted::{LexBound, ScoreBound};
 
 /// One change of the store.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Op<'a> {
     /// Stores a string. Outcome: `Done`, or with `get` the old value as `Bytes`/`Nil`; `Skipped` (or
     /// with `get` the old value) when the condition did not hold.
@@ -478,7 +488,7 @@ pub struct SortedAddOptions {
 }
 
 /// A range of a sorted set.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub enum SortedRange<'a> {
     /// By index, inclusive; negative counts from the end.
     Rank(i64, i64),

@@ -4,13 +4,10 @@
 //! `HALLPASS_CASES=1000000 cargo test -p hallpass-engine --test snapshot` damages for longer;
 //! `HALLPASS_WRITE_FIXTURE=1` writes the fixture anew, which only a new format version should need.
 
-#![allow(unsafe_code)] // the allocator below, which watches the sizes asked for
-
+mod damage;
 mod model;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
-
+use damage::{LARGEST, Watched, damage, roll};
 use hallpass_engine::snapshot::{RestoreError, Snapshot, restore, to_bytes};
 use hallpass_engine::{
     Condition, Config, Deadline, Engine, HashSeed, Key, Limits, Op, Outcome, SessionHash, Side,
@@ -21,37 +18,11 @@ use model::step::{Move, Step, USERS, ids};
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.snapshot");
 
-/// The system's allocator, noting the largest piece that a thread asked for.
-struct Watched;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(layout.size())));
-        // SAFETY: by the caller's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's contract.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
 #[global_allocator]
 static WATCHED: Watched = Watched;
 
 fn engine(shards: usize) -> Engine {
     Engine::new(&Config { shards, ..Config::new(HashSeed::new(5, 6)) })
-}
-
-fn roll(state: &mut u64) -> u64 {
-    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-    *state >> 33
 }
 
 fn set<'a>(engine: &Engine, name: &'a [u8], value: &'a [u8], owner: Option<&'a [u8]>) -> Op<'a> {
@@ -275,37 +246,6 @@ fn assemble(blocks: &[Vec<u8>], count: u64) -> Vec<u8> {
     out.extend_from_slice(&crc32fast::hash(&count).to_le_bytes());
     out.extend_from_slice(&count);
     out
-}
-
-/// Damages bytes somewhere: flips, cuts, splices, and lengths that are much too large.
-fn damage(bytes: &mut Vec<u8>, state: &mut u64) {
-    for _ in 0..=roll(state) % 3 {
-        let length = bytes.len().max(1);
-        let (at, other) = (roll(state) as usize % length, roll(state) as usize % length);
-        match roll(state) % 7 {
-            0 | 1 => {
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte ^= 1 << (roll(state) % 8);
-                }
-            }
-            2 => bytes.truncate(at),
-            3 => {
-                let piece = bytes[at.min(other)..at.max(other).min(at.min(other) + 64)].to_vec();
-                bytes.splice(at..at, piece);
-            }
-            4 => drop(bytes.drain(at.min(other)..at.max(other).min(at.min(other) + 40))),
-            5 => {
-                let varint = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01];
-                let keep = 10 - roll(state) as usize % 9;
-                bytes.splice(at..(at + 1).min(bytes.len()), varint[10 - keep..].iter().copied());
-            }
-            _ => {
-                if let Some(byte) = bytes.get_mut(at) {
-                    *byte = [0, 1, 0x7f, 0x80, 0xff, 3][roll(state) as usize % 6];
-                }
-            }
-        }
-    }
 }
 
 #[test]

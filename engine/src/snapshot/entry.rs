@@ -14,6 +14,7 @@ use crate::op::Limits;
 use crate::session::limits::LimitsTable;
 use crate::store::record::{Kind, Record};
 use crate::time::Stamp;
+use crate::varint;
 
 /// An entry read back, borrowed from the snapshot's bytes.
 pub(crate) enum Entry<'a> {
@@ -67,13 +68,13 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
         Kind::String | Kind::Collection => {
             out.push(record.db());
             bytes(out, record.key_bytes());
-            varint(out, record.deadline().millis());
+            varint::push(out, record.deadline().millis());
             match record.owner() {
                 None => out.push(0),
                 Some(owner) => {
                     out.push(1);
                     bytes(out, owner.name());
-                    varint(out, owner.generation());
+                    varint::push(out, owner.generation());
                 }
             }
             if record.kind() == Kind::Collection {
@@ -89,24 +90,24 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
             let limits = limits.get(number);
             out.extend_from_slice(&record.session_hash().0);
             bytes(out, record.owner().map_or(&[], |owner| owner.name()));
-            varint(
+            varint::push(
                 out,
                 record.owner().map_or(0, super::super::user::record::UserRecord::generation),
             );
-            varint(out, record.created().millis());
-            varint(out, seen.millis());
-            varint(out, record.authenticated().millis());
-            varint(out, u64::from(limits.idle_seconds));
-            varint(out, u64::from(limits.lifetime_seconds));
-            varint(out, u64::from(record.version()));
+            varint::push(out, record.created().millis());
+            varint::push(out, seen.millis());
+            varint::push(out, record.authenticated().millis());
+            varint::push(out, u64::from(limits.idle_seconds));
+            varint::push(out, u64::from(limits.lifetime_seconds));
+            varint::push(out, u64::from(record.version()));
             bytes(out, record.meta());
             bytes(out, record.data());
         }
         Kind::Alias => {
             out.extend_from_slice(&record.session_hash().0);
             out.extend_from_slice(&record.stands_for().0);
-            varint(out, record.created().millis());
-            varint(out, record.deadline().millis());
+            varint::push(out, record.created().millis());
+            varint::push(out, record.deadline().millis());
         }
     }
 }
@@ -121,7 +122,7 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
             deadline: take_stamp(rest)?,
             owner: match take::<1>(rest)?[0] {
                 0 => None,
-                1 => Some((take_bytes(rest)?, take_varint(rest)?)),
+                1 => Some((take_bytes(rest)?, varint::take(rest)?)),
                 _ => return None,
             },
             value: take_bytes(rest)?,
@@ -130,15 +131,15 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
         2 => Entry::Session(SessionEntry {
             id: SessionHash(take(rest)?),
             user: take_bytes(rest)?,
-            generation: take_varint(rest)?,
+            generation: varint::take(rest)?,
             created: take_stamp(rest)?,
             seen: take_stamp(rest)?,
             authenticated: take_stamp(rest)?,
             limits: Limits {
-                idle_seconds: u32::try_from(take_varint(rest)?).ok()?,
-                lifetime_seconds: u32::try_from(take_varint(rest)?).ok()?,
+                idle_seconds: u32::try_from(varint::take(rest)?).ok()?,
+                lifetime_seconds: u32::try_from(varint::take(rest)?).ok()?,
             },
-            version: u32::try_from(take_varint(rest)?).ok()?,
+            version: u32::try_from(varint::take(rest)?).ok()?,
             meta: take_bytes(rest)?,
             data: take_bytes(rest)?,
         }),
@@ -152,16 +153,8 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
     })
 }
 
-pub(crate) fn varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
-}
-
 fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    varint(out, bytes.len() as u64);
+    varint::push(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
 }
 
@@ -171,30 +164,14 @@ fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     Some(*taken)
 }
 
-pub(crate) fn take_varint(rest: &mut &[u8]) -> Option<u64> {
-    let mut number = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let [byte] = take::<1>(rest)?;
-        let bits = u64::from(byte & 0x7f);
-        if bits << shift >> shift != bits {
-            return None;
-        }
-        number |= bits << shift;
-        if byte < 0x80 {
-            return Some(number);
-        }
-    }
-    None
-}
-
 fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(take_varint(rest)?).ok()?;
+    let length = usize::try_from(varint::take(rest)?).ok()?;
     let (taken, after) = rest.split_at_checked(length)?;
     *rest = after;
     Some(taken)
 }
 
 fn take_stamp(rest: &mut &[u8]) -> Option<Stamp> {
-    let millis = take_varint(rest)?;
+    let millis = varint::take(rest)?;
     (millis <= Stamp::NEVER.millis()).then(|| Stamp::from_millis(millis))
 }

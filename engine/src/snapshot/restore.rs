@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use super::entry::{self, Entry, SessionEntry, take_varint};
+use super::entry::{self, Entry, SessionEntry};
 use super::{MAGIC, VERSION};
 use crate::engine::Engine;
 use crate::key::{DATABASES, Key};
@@ -14,6 +14,7 @@ use crate::time::Stamp;
 use crate::user::record::UserRecord;
 use crate::user::shard::UserName;
 use crate::value::Collection;
+use crate::varint;
 
 /// Why a snapshot could not be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -59,8 +60,8 @@ pub fn restore(engine: &Engine, snapshot: &[u8]) -> Result<Stamp, RestoreError> 
     }
     let mut header = reader.block()?.ok_or(RestoreError::Damaged(reader.at))?;
     let damaged = RestoreError::Damaged(reader.at);
-    let stamp = Stamp::from_millis(take_varint(&mut header).ok_or(damaged)?);
-    let generations = take_varint(&mut header).filter(|count| *count < 1 << 48).ok_or(damaged)?;
+    let stamp = Stamp::from_millis(varint::take(&mut header).ok_or(damaged)?);
+    let generations = varint::take(&mut header).filter(|count| *count < 1 << 48).ok_or(damaged)?;
     engine.store.generations.store(generations, Ordering::Relaxed);
     let mut entries = 0;
     while let Some(mut block) = reader.block()? {

@@ -8,11 +8,11 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
-use super::entry::varint;
 use super::image::{Instant, ShardImage};
 use super::{BLOCK_BYTES, MAGIC, VERSION};
 use crate::engine::Engine;
 use crate::time::Stamp;
+use crate::varint;
 
 /// How many slots are written under one guard.
 const SLICE_SLOTS: u32 = 256;
@@ -47,8 +47,8 @@ impl<'e> Snapshot<'e> {
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
         let mut header = Vec::new();
-        varint(&mut header, now.millis());
-        varint(&mut header, generations);
+        varint::push(&mut header, now.millis());
+        varint::push(&mut header, generations);
         close_block(&mut header, out);
         Some(Self { engine, shard: 0, block: Vec::new(), entries: 0, done: false })
     }
