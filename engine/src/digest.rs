@@ -12,6 +12,7 @@ use crate::engine::Engine;
 use crate::store::record::{Kind, Record};
 use crate::store::shard::Shard;
 use crate::time::Stamp;
+use crate::user::record::UserRecord;
 
 use std::hash::Hasher;
 
@@ -42,7 +43,7 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
             bytes(&mut hasher, record.key_bytes());
             hasher.write_u64(record.deadline().millis());
             let owner = record.owner();
-            bytes(&mut hasher, owner.map_or(&[], |owner| owner.name()));
+            hash_owner(&mut hasher, owner);
             if record.kind() == Kind::Collection {
                 // The collection says what its digest depends on: not on the order of a hash or set.
                 let mut elements = 0_u128;
@@ -62,7 +63,7 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
         Kind::Session => {
             let limits = shard.limits_of(record);
             hasher.write(&record.session_hash().0);
-            bytes(&mut hasher, record.owner().map_or(&[], |owner| owner.name()));
+            hash_owner(&mut hasher, record.owner());
             for stamp in [record.created(), record.seen().0, record.authenticated()] {
                 hasher.write_u64(stamp.millis());
             }
@@ -80,6 +81,12 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
         }
     }
     hasher.finish128().as_u128()
+}
+
+/// Name and generation of an entry's user.
+fn hash_owner(hasher: &mut SipHasher13, owner: Option<UserRecord>) {
+    bytes(hasher, owner.map_or(&[], UserRecord::name));
+    hasher.write_u64(owner.map_or(0, UserRecord::generation));
 }
 
 fn bytes(hasher: &mut SipHasher13, bytes: &[u8]) {

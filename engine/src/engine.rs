@@ -405,6 +405,17 @@ impl Engine {
         sweep::sweep(&self.store, now, entries_max)
     }
 
+    /// Empties everything, as if the engine were new: entries, sessions, users, and the count of
+    /// generations, which [`Op::Flush`] leaves. What is counted since the start goes on counting.
+    ///
+    /// For a node that is about to take another's state with a [`Restorer`](crate::snapshot::Restorer).
+    /// Nobody may apply ops or look at the engine from before this until the restorer is done: they would
+    /// find sessions dead that are not.
+    pub fn reset(&self) {
+        self.store.clear_all();
+        self.store.generations.store(0, Ordering::Relaxed);
+    }
+
     /// Bytes that entries and users cost, overhead included.
     pub fn memory_bytes(&self) -> u64 {
         self.store.used_bytes()

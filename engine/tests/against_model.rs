@@ -152,7 +152,7 @@ struct Run<'e> {
 
 /// A snapshot in progress, and what it has to show.
 struct Image<'e> {
-    snapshot: Snapshot<'e>,
+    snapshot: Snapshot<&'e Engine>,
     bytes: Vec<u8>,
     at: Model,
     digest: u128,
@@ -168,7 +168,7 @@ impl Run<'_> {
         match step.kind() {
             Move::Wait(millis) => self.model.advance(now.plus_millis(millis).millis()),
             Move::Validate(id, touch) => {
-                // A snapshot may show touches that came after its instant.
+                // A snapshot may show what reads touched after its instant.
                 let touch = touch && self.image.is_none();
                 let expected = self.model.validate(&id, touch);
                 for engine in self.engines {
@@ -198,7 +198,6 @@ impl Run<'_> {
         let now = self.now();
         let [first, second] = self.engines;
         let skip = step.with_op(first.seed(), now, |op| match op {
-            Op::SessionTouch { .. } => self.image.is_some(),
             Op::SortedRemoveRange { key, range: hallpass_engine::SortedRange::Lex(..) } => {
                 !self.model.lex_is_defined(key)
             }

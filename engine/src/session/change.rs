@@ -53,6 +53,15 @@ fn store_parts(scope: &mut Scope<'_>, live: Live, parts: &SessionParts<'_>) {
     scope.replace(live, record);
 }
 
+/// SESSION.TOUCH while a snapshot is being taken: under the write guard, so that it stays out of it.
+pub(super) fn touch(store: &Store, id: &SessionHash, now: Stamp) -> Result<(), Refusal> {
+    with_session(store, id, now, |scope, live, _| {
+        scope.shard(live.shard).before_change(live.slot);
+        read::touch_record(live.record, now);
+        Ok(())
+    })
+}
+
 /// SESSION.SET: a save is also a touch.
 pub(crate) fn save(
     store: &Store,

@@ -3,6 +3,7 @@
 //! A touch is one atomic store under the shard's read guard: no allocation, no index, no wheel
 //! (promise 5).
 
+use super::change;
 use super::meta::Meta;
 use crate::engine::SessionView;
 use crate::key::SessionHash;
@@ -58,14 +59,21 @@ pub(crate) fn touch_record(record: Record, now: Stamp) {
     }
 }
 
-/// SESSION.TOUCH.
+/// SESSION.TOUCH as an op.
 pub(crate) fn touch(store: &Store, id: &SessionHash, now: Stamp) -> Outcome {
-    with_live(store, id, now, |live| {
-        if let Some((_, record)) = live {
+    let imaged = with_live(store, id, now, |live| {
+        let (shard, record) = live?;
+        if shard.image.is_none() {
             touch_record(record, now);
         }
-        Outcome::Flag(live.is_some())
-    })
+        Some(shard.image.is_some())
+    });
+    match imaged {
+        None => Outcome::Flag(false),
+        Some(false) => Outcome::Flag(true),
+        // A snapshot in progress has to show what was there before, which needs the write guard.
+        Some(true) => Outcome::Flag(change::touch(store, id, now).is_ok()),
+    }
 }
 
 /// A session record as readers see it.

@@ -3,8 +3,11 @@
 //! A snapshot begins by giving every shard an image under all shards' locks, which fixes its instant.
 //! Slots are then written in slices, shard by shard. Before a record that is not written yet changes or
 //! goes, its shard writes it to the side, so the snapshot shows the state of its instant while writers
-//! never wait for more than a slice. Only extensions of deadlines, which need no write guard, may show
-//! up although they came later: they would never bring back what had ended.
+//! never wait for more than a slice. Only what reads extend (`Touch::Now`) may show up although
+//! it came later, as it needs no write guard: it would never bring back what had ended.
+//!
+//! What is written to the side is handed on a few kilobytes at a time and leaves memory with the next
+//! slice that is written.
 
 use std::sync::Arc;
 
@@ -17,15 +20,24 @@ use crate::store::shard::deadline_of;
 use crate::store::slots::Slots;
 use crate::time::Stamp;
 
+/// A shard hands on what it wrote to the side when it is this long.
+const SIDE_BYTES: usize = 16 << 10;
+
 /// What decides whether a record was live at the snapshot's instant.
 pub(crate) struct Instant {
     pub(crate) now: Stamp,
     pub(crate) epoch: u32,
     /// Addresses of the incarnations that were logged out after the instant.
     pub(crate) retired: Mutex<Vec<u64>>,
+    /// What shards wrote to the side, until the next slice takes it. Nothing is locked below it.
+    pub(crate) side: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Instant {
+    pub(crate) fn new(now: Stamp, epoch: u32) -> Self {
+        Self { now, epoch, retired: Mutex::default(), side: Mutex::default() }
+    }
+
     fn was_live(&self, limits: &LimitsTable, record: Record) -> bool {
         deadline_of(limits, record).alive_at(self.now)
             && record.owner().is_none_or(|owner| {
@@ -43,8 +55,8 @@ pub(crate) struct ShardImage {
     end: u32,
     /// One bit a slot that is written to the side already, or was empty.
     done: Vec<u64>,
-    /// What was written to the side, in parts of about a block.
-    side: Vec<Vec<u8>>,
+    /// What was written to the side last, until it is worth handing on.
+    side: Vec<u8>,
     entries: u64,
 }
 
@@ -64,9 +76,13 @@ impl ShardImage {
             return;
         }
         self.done[slot as usize / 64] |= 1 << (slot % 64);
-        let mut part = self.side.pop_if(|part| part.len() < BLOCK_BYTES).unwrap_or_default();
-        self.write(record, limits, &mut part);
-        self.side.push(part);
+        let mut side = std::mem::take(&mut self.side);
+        self.write(record, limits, &mut side);
+        if side.len() >= SIDE_BYTES {
+            self.instant.side.lock().push(side);
+        } else {
+            self.side = side;
+        }
     }
 
     /// Writes the next `count` slots, fewer when they fill a block; whether there are more.
@@ -90,8 +106,8 @@ impl ShardImage {
         self.cursor < self.end
     }
 
-    /// What was written to the side, and how many entries this image has in all.
-    pub(crate) fn finish(self) -> (Vec<Vec<u8>>, u64) {
+    /// What was written to the side and not handed on, and how many entries this image has in all.
+    pub(crate) fn finish(self) -> (Vec<u8>, u64) {
         (self.side, self.entries)
     }
 

@@ -7,16 +7,22 @@
 //! ```
 //!
 //! Fixed-width numbers are little-endian. Nothing in an image could be presented as a credential:
-//! sessions are there by the hash of their id only (promise 7). [`Snapshot`] writes it in slices between
-//! which the store goes on; [`restore()`] reads it into an empty engine and refuses anything that is
-//! damaged, leaving that engine to be dropped.
+//! sessions are there by the hash of their id only (promise 7). Nothing that an op's outcome depends on
+//! is missing: the order of a set's members is part of it, as SPOP picks by place.
+//!
+//! [`Snapshot`] writes an image in slices between which the store goes on. [`Restorer`] reads one into an
+//! empty engine, and [`Verifier`] into nothing; both take it in pieces and refuse anything that is
+//! damaged. [`to_bytes`] and [`restore()`] do it at once, for tests and small stores.
 
 mod entry;
+mod framing;
 pub(crate) mod image;
 mod restore;
+mod verify;
 mod write;
 
-pub use self::restore::{RestoreError, restore};
+pub use self::restore::{RestoreError, Restorer, restore};
+pub use self::verify::Verifier;
 pub use self::write::{Snapshot, to_bytes};
 
 const MAGIC: &[u8; 8] = b"HALLPASS";

@@ -1,10 +1,13 @@
 //! Reading a snapshot: every byte is checked before it is believed, and nothing is allocated by a length
 //! that the bytes at hand do not back.
 
+use std::ops::Deref;
 use std::sync::atomic::Ordering;
 
-use super::entry::{self, Entry, SessionEntry};
-use super::{MAGIC, VERSION};
+use super::VERSION;
+use super::entry::{Entry, SessionEntry};
+use super::framing::{Framing, Sink};
+use super::verify::check;
 use crate::engine::Engine;
 use crate::key::{DATABASES, Key};
 use crate::session::create::insert_parts;
@@ -14,7 +17,6 @@ use crate::time::Stamp;
 use crate::user::record::UserRecord;
 use crate::user::shard::UserName;
 use crate::value::Collection;
-use crate::varint;
 
 /// Why a snapshot could not be restored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,99 +41,79 @@ pub enum RestoreError {
     OverLimit(usize),
 }
 
-/// Reads a snapshot into an empty engine and returns the stamp it was taken at.
+/// Reads a snapshot into an empty engine, piece by piece: pushed by whoever reads the file or the socket.
+///
+/// Nobody else may apply ops or look at the engine meanwhile: it shows a part of the entries. After an
+/// error it holds a part and is to be emptied with [`Engine::reset`], or dropped. A node that replaces
+/// what it has goes about it like this: check the whole file with a
+/// [`Verifier`](super::Verifier), stop reads and applies, reset, restore, go on from the log entry that
+/// the file was taken after.
+pub struct Restorer<E: Deref<Target = Engine>> {
+    engine: E,
+    framing: Framing,
+}
+
+impl<E: Deref<Target = Engine>> Restorer<E> {
+    /// A restorer into `engine`, given by reference or in an `Arc`.
+    ///
+    /// # Errors
+    /// [`RestoreError::NotEmpty`].
+    pub fn new(engine: E) -> Result<Self, RestoreError> {
+        let statistics = engine.statistics();
+        if statistics.sessions > 0 || (0..DATABASES).any(|db| engine.database(db).keys > 0) {
+            return Err(RestoreError::NotEmpty);
+        }
+        Ok(Self { engine, framing: Framing::new() })
+    }
+
+    /// Takes the next bytes, a piece of any length. Holds one block at the most; a block's entries are
+    /// stored once its checksum was found right.
+    ///
+    /// # Errors
+    /// A [`RestoreError`] that says what is wrong; it stays wrong.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<(), RestoreError> {
+        self.framing.feed(bytes, &mut Store(&self.engine))
+    }
+
+    /// The end of the bytes: the stamp the snapshot was taken at, if they were a whole one.
+    ///
+    /// # Errors
+    /// What was wrong with it; [`RestoreError::Truncated`] when its end is not there.
+    pub fn finish(self) -> Result<Stamp, RestoreError> {
+        self.framing.finish()
+    }
+}
+
+/// Reads a snapshot that is in memory into an empty engine and returns the stamp it was taken at.
 ///
 /// # Errors
-/// A [`RestoreError`] that says what is wrong. The engine is then to be dropped: it may hold a part.
+/// A [`RestoreError`] that says what is wrong. The engine may then hold a part: see [`Restorer`].
 pub fn restore(engine: &Engine, snapshot: &[u8]) -> Result<Stamp, RestoreError> {
-    let statistics = engine.statistics();
-    if statistics.sessions > 0 || (0..DATABASES).any(|db| engine.database(db).keys > 0) {
-        return Err(RestoreError::NotEmpty);
-    }
-    let mut reader = Reader { all: snapshot, at: 0 };
-    let magic = snapshot.get(..MAGIC.len()).ok_or(RestoreError::NotASnapshot)?;
-    if magic != MAGIC {
-        return Err(RestoreError::NotASnapshot);
-    }
-    reader.at = MAGIC.len();
-    let version = u16::from_le_bytes(reader.take()?);
-    if version != VERSION {
-        return Err(RestoreError::Version(version));
-    }
-    let mut header = reader.block()?.ok_or(RestoreError::Damaged(reader.at))?;
-    let damaged = RestoreError::Damaged(reader.at);
-    let stamp = Stamp::from_millis(varint::take(&mut header).ok_or(damaged)?);
-    let generations = varint::take(&mut header).filter(|count| *count < 1 << 48).ok_or(damaged)?;
-    engine.store.generations.store(generations, Ordering::Relaxed);
-    let mut entries = 0;
-    while let Some(mut block) = reader.block()? {
-        let end = reader.at;
-        while !block.is_empty() {
-            let at = end - block.len();
-            let entry = entry::decode(&mut block).ok_or(RestoreError::Damaged(at))?;
-            if entry.generation() > generations {
-                return Err(RestoreError::Damaged(at));
-            }
-            put(engine, &entry, stamp, at)?;
-            entries += 1;
-        }
-    }
-    if u64::from_le_bytes(reader.take()?) != entries || reader.at != snapshot.len() {
-        return Err(RestoreError::Damaged(reader.at));
-    }
-    Ok(stamp)
+    let mut restorer = Restorer::new(engine)?;
+    restorer.feed(snapshot)?;
+    restorer.finish()
 }
 
-struct Reader<'a> {
-    all: &'a [u8],
-    at: usize,
-}
+/// The engine as a place for entries.
+struct Store<'e>(&'e Engine);
 
-impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Result<[u8; N], RestoreError> {
-        let rest = self.all.get(self.at..).unwrap_or_default();
-        let taken = rest.first_chunk::<N>().ok_or(RestoreError::Truncated(self.all.len()))?;
-        self.at += N;
-        Ok(*taken)
+impl Sink for Store<'_> {
+    fn begin(&mut self, generations: u64) {
+        self.0.store.generations.store(generations, Ordering::Relaxed);
     }
 
-    /// The next block, checked; `None` at the end mark, whose count follows and is checked here.
-    fn block(&mut self) -> Result<Option<&'a [u8]>, RestoreError> {
-        let start = self.at;
-        let length = u32::from_le_bytes(self.take()?) as usize;
-        let checksum = u32::from_le_bytes(self.take()?);
-        let checked = if length == 0 { 8 } else { length };
-        let block = self.all.get(self.at..self.at + checked);
-        let block = block.ok_or(RestoreError::Truncated(self.all.len()))?;
-        if crc32fast::hash(block) != checksum {
-            return Err(RestoreError::Damaged(start));
-        }
-        if length == 0 {
-            return Ok(None);
-        }
-        self.at += length;
-        Ok(Some(block))
+    fn entry(&mut self, entry: &Entry<'_>, now: Stamp, at: usize) -> Result<(), RestoreError> {
+        check(entry, &self.0.sizes, at)?;
+        put(self.0, entry, now, at)
     }
 }
 
-/// Puts an entry into the engine. `at` is where it stands, for the error.
+/// Puts an entry that was checked into the engine. `at` is where it stands, for the error.
 fn put(engine: &Engine, entry: &Entry<'_>, now: Stamp, at: usize) -> Result<(), RestoreError> {
     let store = &engine.store;
     let over_limit = RestoreError::OverLimit(at);
     match entry {
         Entry::Plain { db, key, deadline, owner, value, is_collection } => {
-            if *db >= DATABASES {
-                return Err(RestoreError::Damaged(at));
-            }
-            let sizes = &engine.sizes;
-            // The limit on values bounds each string and element, so not a collection's whole form.
-            let value_bytes_max = if *is_collection { usize::MAX } else { sizes.value_bytes_max };
-            if key.len() > sizes.key_bytes_max
-                || value.len() > value_bytes_max
-                || owner.is_some_and(|(name, _)| name.len() > sizes.user_bytes_max)
-            {
-                return Err(over_limit);
-            }
             let key = Key::new(&store.seed, *db, key);
             let name = owner.map(|(name, _)| UserName::new(&store.seed, name));
             let mut scope = Scope::of(store, &[Spot::Key(key)], name.as_slice(), now);
@@ -183,13 +165,6 @@ fn put_session(
 ) -> Result<(), RestoreError> {
     let store = &engine.store;
     let over_limit = RestoreError::OverLimit(at);
-    let sizes = &engine.sizes;
-    if session.data.len() > sizes.session_bytes_max
-        || session.meta.len() > sizes.meta_bytes_max
-        || session.user.len() > sizes.user_bytes_max
-    {
-        return Err(over_limit);
-    }
     let name = UserName::new(&store.seed, session.user);
     let mut scope = Scope::of(store, &[Spot::Session(session.id)], &[name], now);
     if scope.find_session(&session.id).is_some() {

@@ -1,12 +1,12 @@
 //! Writing a snapshot: fix the instant under all locks, then go through the shards slice by slice.
 //!
-//! What changes meanwhile is written to the side by the shards themselves ([`super::image`]). A slice
-//! holds one shard for as long as [`SLICE_SLOTS`] entries or one block take.
+//! What changes meanwhile is written to the side by the shards themselves ([`super::image`]) and taken
+//! up by the next slice. A slice holds one shard for as long as [`SLICE_SLOTS`] entries or one block
+//! take.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-
-use parking_lot::Mutex;
 
 use super::image::{Instant, ShardImage};
 use super::{BLOCK_BYTES, MAGIC, VERSION};
@@ -18,17 +18,30 @@ use crate::varint;
 const SLICE_SLOTS: u32 = 256;
 
 /// A snapshot being written. One at a time for each engine.
-pub struct Snapshot<'e> {
-    engine: &'e Engine,
+///
+/// It shows the state at the instant it began. In a cluster the state after log entry N is wanted, so
+/// the thread that applies entries calls [`Snapshot::begin`] between N and N + 1, with the stamp of N:
+/// that takes every lock for as long as a look at every slot takes. Then it goes on applying, while
+/// another thread calls [`Snapshot::write_slice`] until nothing is left and writes what it is given to a
+/// file. A slice holds one shard for a few hundred entries or one block. What changed before it was
+/// written is kept in memory until the next slice, so memory is bounded by how much is changed between
+/// two slices, and a writer that stops calling holds on to at most one copy of what the store was.
+///
+/// Every op that was applied after the instant stays out, [`crate::Op::SessionTouch`] included; touches by
+/// reads (`Touch::Now`), which no replicated node makes, may show up.
+pub struct Snapshot<E: Deref<Target = Engine>> {
+    engine: E,
+    instant: Arc<Instant>,
     shard: usize,
     block: Vec<u8>,
     entries: u64,
     done: bool,
 }
 
-impl<'e> Snapshot<'e> {
-    /// Fixes the instant and writes the header to `out`. `None` while another snapshot is in progress.
-    pub fn begin(engine: &'e Engine, now: Stamp, out: &mut Vec<u8>) -> Option<Self> {
+impl<E: Deref<Target = Engine>> Snapshot<E> {
+    /// Fixes the instant and writes the header to `out`; `engine` is given by reference or in an `Arc`.
+    /// `None` while another snapshot is in progress.
+    pub fn begin(engine: E, now: Stamp, out: &mut Vec<u8>) -> Option<Self> {
         let store = &engine.store;
         let users: Vec<_> = store.users.iter().map(|users| users.lock()).collect();
         let mut shards: Vec<_> = store.shards.iter().map(|cell| cell.lock.write()).collect();
@@ -36,12 +49,11 @@ impl<'e> Snapshot<'e> {
         if current.is_some() {
             return None;
         }
-        let instant =
-            Arc::new(Instant { now, epoch: store.epoch(), retired: Mutex::new(Vec::new()) });
+        let instant = Arc::new(Instant::new(now, store.epoch()));
         for shard in &mut shards {
             shard.image = Some(Box::new(ShardImage::new(Arc::clone(&instant), &shard.slots)));
         }
-        *current = Some(instant);
+        *current = Some(Arc::clone(&instant));
         let generations = store.generations.load(Ordering::Relaxed);
         drop((current, shards, users));
         out.extend_from_slice(MAGIC);
@@ -50,13 +62,16 @@ impl<'e> Snapshot<'e> {
         varint::push(&mut header, now.millis());
         varint::push(&mut header, generations);
         close_block(&mut header, out);
-        Some(Self { engine, shard: 0, block: Vec::new(), entries: 0, done: false })
+        Some(Self { engine, instant, shard: 0, block: Vec::new(), entries: 0, done: false })
     }
 
-    /// Appends about one block to `out`; whether there is more to come.
+    /// Appends about one block to `out`, and whatever was written to the side since the last slice;
+    /// whether there is more to come.
     pub fn write_slice(&mut self, out: &mut Vec<u8>) -> bool {
+        let mut closed = self.write_side(out);
         while !self.done {
             let Some(cell) = self.engine.store.shards.get(self.shard) else {
+                self.write_side(out);
                 self.end(out);
                 return false;
             };
@@ -67,21 +82,39 @@ impl<'e> Snapshot<'e> {
             });
             let image = if more { None } else { shard.image.take() };
             drop(guard);
-            let mut closed = self.close_full_block(out);
             if !more {
                 let (side, entries) = image.map_or_else(Default::default, |image| image.finish());
                 self.entries += entries;
                 self.shard += 1;
-                for part in side {
-                    self.block.extend_from_slice(&part);
-                    closed |= self.close_full_block(out);
-                }
+                closed |= self.append(&side, out);
             }
+            closed |= self.close_full_block(out);
             if closed {
                 return true;
             }
         }
         false
+    }
+
+    /// Writes what shards have put aside; whether it closed a block.
+    fn write_side(&mut self, out: &mut Vec<u8>) -> bool {
+        let parts = std::mem::take(&mut *self.instant.side.lock());
+        let mut closed = false;
+        for part in parts {
+            closed |= self.append(&part, out);
+        }
+        closed
+    }
+
+    /// Appends what was written to the side, to the next block if it would make this one too long;
+    /// whether it closed one.
+    fn append(&mut self, side: &[u8], out: &mut Vec<u8>) -> bool {
+        let closes = self.block.len() + side.len() > BLOCK_BYTES;
+        if closes {
+            close_block(&mut self.block, out);
+        }
+        self.block.extend_from_slice(side);
+        closes
     }
 
     fn close_full_block(&mut self, out: &mut Vec<u8>) -> bool {
@@ -102,7 +135,7 @@ impl<'e> Snapshot<'e> {
     }
 }
 
-impl Drop for Snapshot<'_> {
+impl<E: Deref<Target = Engine>> Drop for Snapshot<E> {
     fn drop(&mut self) {
         for cell in self.engine.store.shards.get(self.shard..).unwrap_or_default() {
             cell.lock.write().image = None;
