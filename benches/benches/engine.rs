@@ -17,7 +17,7 @@ use hallpass_benches::{
     LIMITS, VALUE, at_random, create, empty_engine, engine_of_keys, engine_of_sessions, in_threads,
     key_name, now, session_id, set, timed_in_threads, user_name,
 };
-use hallpass_engine::{Engine, Key, Limits, Op, SessionHash, Stamp, Value, snapshot};
+use hallpass_engine::{Engine, Key, Limits, Op, SessionHash, Stamp, Touch, Value, snapshot};
 
 /// Set in the environment, it adds 10^7 sessions: some 4 GB and ten minutes more.
 const LONG: &str = "HALLPASS_BENCH_LONG";
@@ -88,9 +88,9 @@ fn lookups(criterion: &mut Criterion, name: &str, count: u64, work: impl Fn(u64,
 
 fn sessions(criterion: &mut Criterion, count: u64) {
     let engine = engine_of_sessions(count);
-    lookups(criterion, "validate", count, |number, now| validate(&engine, number, now, true));
+    lookups(criterion, "validate", count, |number, now| validate(&engine, number, now, Touch::Now));
     lookups(criterion, "validate-without-touch", count, |number, now| {
-        validate(&engine, number, now, false);
+        validate(&engine, number, now, Touch::No);
     });
     lookups(criterion, "touch", count, |number, now| {
         black_box(engine.apply(&Op::SessionTouch { id: session_id(number) }, now));
@@ -114,7 +114,7 @@ fn sessions(criterion: &mut Criterion, count: u64) {
     }
 }
 
-fn validate(engine: &Engine, number: u64, now: Stamp, touch: bool) {
+fn validate(engine: &Engine, number: u64, now: Stamp, touch: Touch<'_>) {
     let found = engine.validate(&session_id(number), now, touch, |user| user.map(<[u8]>::len));
     assert!(black_box(found).is_some(), "a session that is there");
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use hallpass_benches::schedule::{Schedule, Spent};
 use hallpass_benches::{at_random, engine_of_sessions, session_id};
-use hallpass_engine::Engine;
+use hallpass_engine::{Engine, Touch};
 
 use crate::options::Options;
 use crate::{median, verdict};
@@ -82,7 +82,7 @@ fn run(engines: &[&Engine], sessions: u64, operations: u64) -> (Duration, Durati
         let (start, before) = (Instant::now(), spent());
         at_random(thread as u64 + sessions, operations, sessions, |number, now| {
             let found =
-                engine.validate(&session_id(number), now, true, |user| user.map(<[u8]>::len));
+                engine.validate(&session_id(number), now, Touch::Now, |user| user.map(<[u8]>::len));
             assert!(black_box(found).is_some(), "a session that is there");
         });
         let elapsed = start.elapsed();

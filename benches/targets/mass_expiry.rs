@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use hallpass_benches::schedule::Schedule;
 use hallpass_benches::{LIMITS, START, create, empty_engine, session_id, user_name};
-use hallpass_engine::{Engine, Limits, Stamp};
+use hallpass_engine::{Engine, Limits, Stamp, Touch};
 use hdrhistogram::Histogram;
 
 use crate::options::Options;
@@ -117,7 +117,8 @@ fn read_until(done: &AtomicBool, engine: &Engine, now: Stamp) -> Reads {
         let mut last = Instant::now();
         while last - began < WORK {
             let number = random.u64(0..EXPIRING + LIVING);
-            let found = engine.validate(&session_id(number), now, true, |user| user.is_some());
+            let found =
+                engine.validate(&session_id(number), now, Touch::Now, |user| user.is_some());
             assert!(found || number < EXPIRING, "what lives on is there");
             let mut next = Instant::now();
             let mut took = next - last;

@@ -7,7 +7,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use hallpass_benches::{LIMITS, at_random, create, engine_of_sessions, now, session_id, user_name};
-use hallpass_engine::{Engine, Op, Outcome};
+use hallpass_engine::{Engine, Op, Outcome, Touch};
 
 use crate::options::Options;
 use crate::{median, verdict};
@@ -60,7 +60,7 @@ fn name(kind: u64, user: u64) -> [u8; 12] {
 /// Nanoseconds of a logout, and of the sweep for each session.
 fn log_out(engine: &Engine, kind: usize, user: u64) -> (f64, f64) {
     at_random(user, BETWEEN, OTHERS, |number, now| {
-        black_box(engine.validate(&session_id(number), now, true, |user| user.is_some()));
+        black_box(engine.validate(&session_id(number), now, Touch::Now, |user| user.is_some()));
     });
     let (now, user) = (now(), name(kind as u64, user));
     let start = Instant::now();

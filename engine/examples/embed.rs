@@ -4,7 +4,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use hallpass_engine::{Config, Engine, HashSeed, Limits, Op, SessionHash, Stamp, Words};
+use hallpass_engine::{Config, Engine, HashSeed, Limits, Op, SessionHash, Stamp, Touch, Words};
 
 // The engine reads no clock: its embedder does.
 #[allow(clippy::disallowed_methods)]
@@ -23,8 +23,9 @@ fn main() {
 
     let login = Op::SessionCreate { id, user, limits, data, meta, cap: None };
     println!("login:   {:?}", engine.apply(&login, now()));
-    let check =
-        || engine.validate(&id, now(), true, |user| user.map(|it| it.escape_ascii().to_string()));
+    let check = || {
+        engine.validate(&id, now(), Touch::Now, |user| user.map(|it| it.escape_ascii().to_string()))
+    };
     println!("request: {:?}", check());
     let logout = Op::SessionRevokeUser { user, except: None };
     println!("logout:  {:?}", engine.apply(&logout, now()));

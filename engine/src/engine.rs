@@ -13,6 +13,7 @@ use crate::key::{DATABASES, HashSeed, Key, SessionHash, Words};
 use crate::op::Op;
 use crate::outcome::{Outcome, Refusal};
 use crate::session::meta::Meta;
+use crate::session::touch::Touch;
 use crate::session::{list, read};
 use crate::store::Store;
 use crate::store::record::{DATA_BYTES_MAX, Kind, Record, VALUE_BYTES_MAX};
@@ -334,19 +335,18 @@ impl Engine {
         None
     }
 
-    /// Checks a session and, with `touch`, moves its idle deadline. The hot path: `read` gets the user.
+    /// Checks a session and does about its idle limit what `touch` says. The hot path: `read` gets the
+    /// user. A replicated node never says [`Touch::Now`].
     #[inline]
     pub fn validate<R>(
         &self,
         id: &SessionHash,
         now: Stamp,
-        touch: bool,
+        touch: Touch<'_>,
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> R {
         read::with_live(&self.store, id, now, |live| {
-            if touch && let Some((_, record)) = live {
-                read::touch_record(record, now);
-            }
+            touch.apply(live, now);
             read(
                 live.and_then(|(_, record)| record.owner())
                     .map(super::user::record::UserRecord::name),
@@ -354,18 +354,17 @@ impl Engine {
         })
     }
 
-    /// Looks at a session and, with `touch`, moves its idle deadline first.
+    /// Looks at a session, having done about its idle limit what `touch` says. A replicated node never says
+    /// [`Touch::Now`].
     pub fn session<R>(
         &self,
         id: &SessionHash,
         now: Stamp,
-        touch: bool,
+        touch: Touch<'_>,
         read: impl FnOnce(Option<SessionView<'_>>) -> R,
     ) -> R {
         read::with_live(&self.store, id, now, |live| {
-            if touch && let Some((_, record)) = live {
-                read::touch_record(record, now);
-            }
+            touch.apply(live, now);
             read(live.map(|(shard, record)| read::view(shard, record)))
         })
     }

@@ -4,7 +4,7 @@
 //! same stamp. Whoever embeds it brings time and randomness:
 //!
 //! ```
-//! use hallpass_engine::{Config, Engine, HashSeed, Limits, Op, SessionHash, Stamp, Words};
+//! use hallpass_engine::{Config, Engine, HashSeed, Limits, Op, SessionHash, Stamp, Touch, Words};
 //!
 //! let engine = Engine::new(&Config::new(HashSeed::new(1, 2)));
 //! let (id, now) = (SessionHash([7; 16]), Stamp::from_millis(1_000));
@@ -19,9 +19,9 @@
 //!     },
 //!     now,
 //! );
-//! assert!(engine.validate(&id, now, true, |user| user == Some(&b"alice"[..])));
+//! assert!(engine.validate(&id, now, Touch::Now, |user| user == Some(&b"alice"[..])));
 //! engine.apply(&Op::SessionRevokeUser { user: b"alice", except: None }, now);
-//! assert!(engine.validate(&id, now, true, |user| user.is_none()));
+//! assert!(engine.validate(&id, now, Touch::Now, |user| user.is_none()));
 //! ```
 //!
 //! Reading order: [`op`] (what can be asked), [`outcome`] (what comes of it), `apply` (how), `store`
@@ -54,4 +54,5 @@ pub use op::{
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};
 pub use session::meta::Meta;
+pub use session::touch::Touch;
 pub use time::Stamp;

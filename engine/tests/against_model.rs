@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use hallpass_engine::snapshot::{Snapshot, restore, to_bytes};
 use hallpass_engine::{
-    Config, Engine, HashSeed, Key, Op, Outcome, SessionHash, Stamp, Value, Words,
+    Config, Engine, HashSeed, Key, Op, Outcome, SessionHash, Stamp, Touch, Value, Words,
 };
 use model::step::{DATABASES, KEYS, Move, Step, USERS, ids, steps};
 use model::{Bytes, Content, Model};
@@ -100,9 +100,9 @@ fn compare(engine: &Engine, model: &Model) {
 fn compare_session(engine: &Engine, model: &Model, id: &SessionHash) {
     let now = Stamp::from_millis(model.now);
     let resolved = model.resolve(id);
-    let user = engine.validate(id, now, false, |user| user.map(<[u8]>::to_vec));
+    let user = engine.validate(id, now, Touch::No, |user| user.map(<[u8]>::to_vec));
     assert_eq!(user, resolved.map(|id| model.sessions[&id].user.clone()), "{id:?}");
-    engine.session(id, now, false, |view| {
+    engine.session(id, now, Touch::No, |view| {
         assert_eq!(view.is_some(), resolved.is_some());
         let (Some(view), Some(id)) = (view, resolved) else { return };
         let session = &model.sessions[&id];
@@ -171,6 +171,7 @@ impl Run<'_> {
                 // A snapshot may show what reads touched after its instant.
                 let touch = touch && self.image.is_none();
                 let expected = self.model.validate(&id, touch);
+                let touch = if touch { Touch::Now } else { Touch::No };
                 for engine in self.engines {
                     let user = engine.validate(&id, now, touch, |user| user.map(<[u8]>::to_vec));
                     assert_eq!(user, expected);

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hallpass_engine::snapshot::{restore, to_bytes};
 use hallpass_engine::{
-    Cap, Config, Engine, HashSeed, Limits, Op, Outcome, Refusal, SessionHash, Stamp, Words,
+    Cap, Config, Engine, HashSeed, Limits, Op, Outcome, Refusal, SessionHash, Stamp, Touch, Words,
 };
 use model::step::{Step, USERS, ids};
 
@@ -112,7 +112,8 @@ fn all_ops_at_once_leave_nothing_behind() {
                             0 => drop(engine.sweep(now, 5)),
                             1..8 => {
                                 for id in ids() {
-                                    engine.validate(&id, now, round % 2 == 0, |_| ());
+                                    let touch = if round % 2 == 0 { Touch::Now } else { Touch::No };
+                                    engine.validate(&id, now, touch, |_| ());
                                 }
                             }
                             8..16 => drop(engine.session_count(USERS[round % 4], now)),
@@ -164,9 +165,11 @@ fn nothing_revoked_is_seen_after_the_acknowledgement() {
                             }
                             2 => {
                                 engine.sweep(START, 1);
-                                engine.session(&id(number), START, true, |view| view.is_some())
+                                engine
+                                    .session(&id(number), START, Touch::Now, |view| view.is_some())
                             }
-                            _ => engine.validate(&id(number), START, true, |user| user.is_some()),
+                            _ => engine
+                                .validate(&id(number), START, Touch::Now, |user| user.is_some()),
                         };
                         assert!(!(was_revoked && found), "session {number} after its revoke");
                     }
@@ -193,7 +196,7 @@ fn nothing_revoked_is_seen_after_the_acknowledgement() {
                 }
             });
         });
-        assert!(ids().all(|id| engine.validate(&id, START, false, |user| user.is_none())));
+        assert!(ids().all(|id| engine.validate(&id, START, Touch::No, |user| user.is_none())));
         check_at_rest(&engine, START);
     });
 }
@@ -266,7 +269,10 @@ fn the_excepted_session_survives_its_own_rotation() {
                 let op = Op::SessionRevokeUser { user: b"bob", except: Some(old) };
                 engine.apply(&op, START);
             });
-            assert!(engine.validate(&new, START, false, |user| user.is_some()), "round {round}");
+            assert!(
+                engine.validate(&new, START, Touch::No, |user| user.is_some()),
+                "round {round}"
+            );
             assert_eq!(engine.session_count(b"bob", START), 1);
         }
         check_at_rest(&engine, START);

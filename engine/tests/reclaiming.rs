@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use hallpass_engine::{
     Condition, Config, Deadline, Engine, Eviction, ExpireCondition, HashSeed, Key, Limits, Op,
-    Outcome, Refusal, SessionHash, Stamp, Words,
+    Outcome, Refusal, SessionHash, Stamp, Touch, Words,
 };
 
 const START: u64 = 1_700_000_000_123;
@@ -80,7 +80,8 @@ impl Field {
         let alive: Vec<_> = self.sessions.iter().filter(|(_, end)| **end > now).collect();
         if let Some((id, _)) = alive.get(roll(state) as usize % alive.len().max(1)) {
             let id = **id;
-            let expires = self.engine.session(&id, at, true, |view| view.map(|view| view.expires));
+            let expires =
+                self.engine.session(&id, at, Touch::Now, |view| view.map(|view| view.expires));
             self.sessions.insert(id, expires.expect("alive").millis());
         }
     }

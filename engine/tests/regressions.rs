@@ -4,7 +4,7 @@
 use hallpass_engine::snapshot::{RestoreError, Snapshot, restore, to_bytes};
 use hallpass_engine::{
     Cap, Condition, Config, Deadline, Engine, HashSeed, Key, Limits, Op, Outcome, Refusal,
-    SessionHash, Side, SizeLimits, Stamp, Value, Words,
+    SessionHash, Side, SizeLimits, Stamp, Touch, Value, Words,
 };
 
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
@@ -35,7 +35,7 @@ fn revoke(user: &[u8]) -> Op<'_> {
 }
 
 fn is_live(engine: &Engine, number: u8, now: Stamp) -> bool {
-    engine.validate(&id(number), now, false, |user| user.is_some())
+    engine.validate(&id(number), now, Touch::No, |user| user.is_some())
 }
 
 // REVOKEUSER drew a generation only when the user still had a record, so an expired session that one
@@ -216,4 +216,36 @@ fn one_command_with_much_in_it_changes_the_encoding_at_once() {
     let (values, side) = (Words::from_slices(&values), Side::Head);
     engine.apply(&Op::ListPush { key, values, side, if_exists: false }, START);
     assert_eq!(encoding(key), "quicklist");
+}
+
+#[test]
+fn a_read_that_reports_a_touch_stores_nothing() {
+    let engine = Engine::new(&Config::new(HashSeed::new(1, 2)));
+    let at = |seconds: u64| Stamp::from_millis(1_000_000 + seconds * 1000);
+    let limits = Limits { idle_seconds: 160, lifetime_seconds: 0 };
+    let (data, meta, cap) = (&b""[..], Words::EMPTY, None);
+    let create = Op::SessionCreate { id: id(1), user: b"alice", limits, data, meta, cap };
+    engine.apply(&create, at(0));
+    let rotate = Op::SessionRotate { id: id(1), new_id: id(2), grace_millis: 1_000_000 };
+    engine.apply(&rotate, at(0));
+    let digest = engine.digest(at(0));
+    let due = |number, seconds| {
+        let due = std::cell::Cell::new(false);
+        let touch = Touch::Due { slack_divisor: 16, due: &due };
+        engine.validate(&id(number), at(seconds), touch, |_| ());
+        let by_view = std::cell::Cell::new(true);
+        let touch = Touch::Due { slack_divisor: 16, due: &by_view };
+        engine.session(&id(number), at(seconds), touch, |_| ());
+        assert_eq!(due, by_view);
+        due.get()
+    };
+    for number in [1, 2] {
+        assert!(!due(number, 10), "within the slack");
+        assert!(due(number, 11));
+        assert!(!due(number, 160), "a dead one is not to be touched");
+    }
+    assert!(!due(3, 11), "nor one that never was");
+    assert_eq!(engine.digest(at(0)), digest, "and nothing was stored");
+    engine.apply(&Op::SessionTouch { id: id(1) }, at(11));
+    assert!(!due(2, 12));
 }

@@ -14,7 +14,7 @@ use damage::{LARGEST, Watched, damage, roll};
 use hallpass_engine::snapshot::{RestoreError, Restorer, Snapshot, Verifier, restore, to_bytes};
 use hallpass_engine::{
     Condition, Config, Deadline, Engine, HashSeed, Key, Limits, Op, Outcome, SessionHash, Side,
-    SizeLimits, SortedAddOptions, Stamp, Value, Words,
+    SizeLimits, SortedAddOptions, Stamp, Touch, Value, Words,
 };
 use model::step::{Move, Step, USERS, ids};
 
@@ -120,7 +120,7 @@ fn version_1_is_read() {
         assert_eq!(restored.generation(user, now), sample.generation(user, now));
     }
     let by_alias = |engine: &Engine| {
-        engine.session(&SessionHash([3; 16]), now, false, |view| view.map(|view| view.handle))
+        engine.session(&SessionHash([3; 16]), now, Touch::No, |view| view.map(|view| view.handle))
     };
     assert_eq!(by_alias(&restored), Some(SessionHash([200; 16])));
     let key = Key::new(restored.seed(), 0, b"sess:1");
@@ -465,7 +465,7 @@ fn no_damage_makes_the_reader_panic_or_ask_for_much() {
 fn use_it(engine: &Engine, now: Stamp) {
     engine.digest(now);
     for id in ids() {
-        engine.session(&id, now, true, |view| {
+        engine.session(&id, now, Touch::Now, |view| {
             assert!(view.is_none_or(|view| view.meta.iter().count() < 1000));
         });
     }

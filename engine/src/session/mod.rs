@@ -13,3 +13,4 @@ pub(crate) mod meta;
 pub(crate) mod read;
 pub(crate) mod revoke;
 pub(crate) mod rotate;
+pub(crate) mod touch;

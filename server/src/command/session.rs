@@ -6,7 +6,7 @@
 
 mod options;
 
-use hallpass_engine::{Op, Outcome, SessionBrief, SessionHash, SessionView, Stamp, Words};
+use hallpass_engine::{Op, Outcome, SessionBrief, SessionHash, SessionView, Stamp, Touch, Words};
 
 use self::options::{CreateOptions, whole_number};
 use super::context::{LowerContext, ReadContext};
@@ -269,11 +269,11 @@ fn write_stamp(stamp: Stamp, reply: &mut Reply<'_>) {
     reply.integer(if stamp.is_never() { -1 } else { stamp.millis() as i64 });
 }
 
-/// Whether a read moves the idle deadline.
-fn touches(request: &Request<'_>) -> Result<bool, CommandError> {
+/// What a read does about the idle limit.
+fn touches(request: &Request<'_>) -> Result<Touch<'static>, CommandError> {
     match request.len() {
-        2 => Ok(true),
-        3 if request.is(2, "notouch") => Ok(false),
+        2 => Ok(Touch::Now),
+        3 if request.is(2, "notouch") => Ok(Touch::No),
         _ => Err("ERR only NOTOUCH may follow the id".into()),
     }
 }
