@@ -216,13 +216,28 @@ impl Engine {
         &self.sizes
     }
 
-    /// Sets the memory limit in bytes (0: none) and what happens at it.
+    /// Sets the memory limit in bytes (0: none) and what happens at it. For an engine on its own: see
+    /// [`Engine::apply`] for what replicated ones do.
     pub fn set_memory_limit(&self, bytes_max: u64, eviction: Eviction) {
         self.memory_bytes_max.store(bytes_max, Ordering::Relaxed);
         self.evicts.store(eviction == Eviction::NearestDeadline, Ordering::Relaxed);
     }
 
     /// Applies one op at the given time. Deterministic, without I/O; locks only the shards it needs.
+    ///
+    /// Engines that apply the same ops with the same stamps one after the other give the same outcomes and
+    /// keep the same [`Engine::digest`], whatever their seeds, shards and threads, and whatever they have
+    /// swept; so does one that was restored from a snapshot of another. For that their callers
+    ///
+    /// * apply in one order, with stamps that never run backwards, and give [`Engine::sweep`] no later
+    ///   stamp than that of the last op applied: what it takes away would be missed by the next one;
+    /// * read with [`Touch::No`] or [`Touch::Due`], and propose the touches that are due;
+    /// * set no memory limit here, and ask [`Engine::has_room_for`] before they propose an op;
+    /// * agree on [`SizeLimits::value_bytes_max`] and [`SizeLimits::meta_bytes_max`], which decide what is
+    ///   refused as too long, and on the number of shards, which bounds how many entries find a place.
+    ///
+    /// What is not the same on every engine: cursors of [`Engine::scan`] and [`Engine::sessions_of`], the
+    /// order they visit in, [`Engine::random_key`], [`Engine::statistics`] and memory in use.
     pub fn apply(&self, op: &Op<'_>, now: Stamp) -> Outcome {
         crate::apply::apply(self, op, now)
     }
@@ -399,7 +414,8 @@ impl Engine {
     }
 
     /// Reclaims what has expired or was revoked, at most about `entries_max` entries, never holding a
-    /// shard for more than a slice of them. Nothing visible changes.
+    /// shard for more than a slice of them. Nothing visible changes, as long as no op with a stamp before
+    /// `now` is applied afterwards.
     pub fn sweep(&self, now: Stamp, entries_max: usize) -> Swept {
         sweep::sweep(&self.store, now, entries_max)
     }

@@ -35,6 +35,7 @@ mod expiry;
 pub mod key;
 pub mod op;
 pub mod outcome;
+mod room;
 mod session;
 pub mod snapshot;
 mod store;
@@ -53,6 +54,7 @@ pub use op::{
     SortedAddOptions, SortedEnd, SortedRange,
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};
+pub use room::Evictable;
 pub use session::meta::Meta;
 pub use session::touch::Touch;
 pub use time::Stamp;

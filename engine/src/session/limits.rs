@@ -48,6 +48,11 @@ impl LimitsTable {
         self.entries.get(number as usize).map_or(Limits::default(), |&(limits, _)| limits)
     }
 
+    /// Whether so many numbers are free that another node, which has swept less, has some, too.
+    pub(crate) fn has_margin(&self) -> bool {
+        self.entries.len() - self.free.len() < LIMITS_MAX / 16 * 15
+    }
+
     fn number_for(&mut self, limits: Limits) -> Option<u32> {
         let number = match self.free.pop() {
             Some(number) => {
@@ -62,5 +67,26 @@ impl LimitsTable {
         };
         self.numbers.insert(limits, number);
         Some(number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_margin_is_left_and_comes_back() {
+        let mut table = LimitsTable::default();
+        let limits = |idle_seconds| Limits { idle_seconds, lifetime_seconds: 0 };
+        let mut count = 0;
+        while table.has_margin() {
+            assert!(table.acquire(limits(count)).is_some());
+            count += 1;
+        }
+        assert_eq!(count as usize, LIMITS_MAX / 16 * 15);
+        assert!(table.acquire(limits(count)).is_some(), "there is more behind the margin");
+        table.release(0);
+        table.release(1);
+        assert!(table.has_margin());
     }
 }
