@@ -1,5 +1,8 @@
-//! What makes a store outlive its process: the disk, and what is kept on it.
+//! What makes a store outlive its process: the log of everything that changes it, and the disk below.
 //!
-//! [`disk`] is what a log and snapshots need of a directory; it is synchronous and knows nothing of Raft.
+//! [`log`] keeps one ordered stream of records and says when they are durable; [`disk`] is what it, and
+//! the snapshots, need of a directory. Both are synchronous and know nothing of Raft: votes, entries
+//! and markers are bytes to them.
 
 pub mod disk;
+pub mod log;
