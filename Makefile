@@ -1,8 +1,9 @@
 # The habits of this repository, each a line or two. `make help` lists them.
 
 PORT ?= 6379
+SECONDS ?= 600
 
-.PHONY: help run test lint bench
+.PHONY: help run test fuzz lint bench
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
@@ -12,6 +13,9 @@ run: ## Builds the release and serves, memory only, on port 6379 (PORT=... for a
 
 test: ## Installs what the tests need and runs all of them: Rust, protocol, real clients
 	tests/run
+
+fuzz: ## Fuzzes the parser, the snapshot reader and the commands, ten minutes each (SECONDS=... for other)
+	fuzz/run all $(SECONDS)
 
 lint: ## Formatting, clippy, documentation, and dependencies, with warnings as errors
 	tests/lint

@@ -83,7 +83,9 @@ impl Embedded {
             let consumed = self.parser.consumed();
             self.parser.rebase(&mut self.requests);
             self.input.drain(..consumed);
-            if let Err(error) = parsed {
+            if let Err(error) = parsed
+                && !self.client.closing
+            {
                 let mut text = b"ERR ".to_vec();
                 error.write_text(&mut text);
                 Reply::new(&mut output, self.client.protocol).error(&text);
@@ -120,5 +122,21 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.server.clients.remove(self.client.shared.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    /// What came behind a QUIT in the same read was answered with a protocol error when it was none that
+    /// can be read. A socket is closed by then.
+    #[test]
+    fn nothing_is_answered_after_quit() {
+        let config = Config { threads: 1, shards: 1, ..Config::default() };
+        let mut client = Embedded::connect(&Arc::new(ServerState::new(config)));
+        assert_eq!(client.feed(b"PING\r\nQUIT\r\nPING\r\n*x\r\n"), b"+PONG\r\n+OK\r\n");
+        assert!(client.is_closed());
     }
 }

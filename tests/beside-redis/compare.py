@@ -1,10 +1,12 @@
-"""The same random commands to two servers, reply for reply: `compare.py OURS REDIS [SEED...]`, two ports.
+"""The same random commands to two servers, reply for reply: `compare.py [--pipeline N] OURS REDIS [SEED...]`, two ports.
 
 A seed decides everything, so a difference comes again. Few keys and short words make commands meet keys of each
 type, bad numbers and missing keys. After a difference both servers are emptied and the walk goes on. What differs
-on purpose stands in `is_known` with its reason. Both servers are emptied: use servers of your own.
+on purpose stands in `is_known` with its reason. Both servers are emptied: use servers of your own. With a pipeline, N
+commands go out in one write, and a difference may be followed by others of the same write that come of it.
 """
 
+import argparse
 import random
 import socket
 import sys
@@ -24,9 +26,11 @@ class Connection:
             self.call(["HELLO", "3"])
 
     def call(self, words):
-        words = [word.encode("latin1") for word in words]
-        self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
+        self.send([words])
         return self.read()
+
+    def send(self, requests):
+        self.socket.sendall(b"".join(encode(words) for words in requests))
 
     def read(self):
         line = self.replies.readline()
@@ -38,6 +42,11 @@ class Connection:
             return ("$nil", "") if size < 0 else (kind, self.replies.read(size + 2)[:-2].decode("latin1"))
         size = int(rest) * (2 if kind == "%" else 1)
         return ("*nil", "") if size < 0 else (kind, [self.read() for _ in range(size)])
+
+
+def encode(words):
+    words = [word.encode("latin1") for word in words]
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words)
 
 
 class Walk:
@@ -157,32 +166,42 @@ def is_known(name, ours, redis):
     return name == "GETEX" and ours[0] == "-" and ours[1].startswith(("ERR invalid expire", "ERR value is not"))
 
 
-def walk(ours_port, redis_port, seed):
+def walk(ports, seed, pipeline):
     """Whether the two agreed on every command of a seed."""
     steps, protocol, different = Walk(seed), 2 + seed % 2, 0
-    ours, redis = Connection(ours_port, protocol), Connection(redis_port, protocol)
+    connections = [Connection(port, protocol) for port in ports]
     history = []
-    for _ in range(COMMANDS):
-        words = steps.command()
-        name = words[0].upper()
-        replies = [comparable(name, connection.call(words)) for connection in (ours, redis)]
-        history.append(words)
-        if repr(replies[0]).replace("nan", "0") == repr(replies[1]).replace("nan", "0"):
-            continue
-        if not is_known(name, *replies):
+    for _ in range(COMMANDS // pipeline):
+        requests = [steps.command() for _ in range(pipeline)]
+        for connection in connections:
+            connection.send(requests)
+        disagreed = False
+        for words in requests:
+            name = words[0].upper()
+            ours, redis = (comparable(name, connection.read()) for connection in connections)
+            history.append(words)
+            if repr(ours).replace("nan", "0") == repr(redis).replace("nan", "0"):
+                continue
+            disagreed = True
+            if is_known(name, ours, redis):
+                continue
             different += 1
             if different <= DIFFERENCES_SHOWN:
                 touching = [past for past in history[:-1] if set(past[1:]) & set(words[1:2])]
-                print(f"seed {seed}: {words}\n  ours  {replies[0]}\n  redis {replies[1]}\n  after {touching[-4:]}")
-        for connection in (ours, redis):
-            connection.call(["FLUSHALL"])
+                print(f"seed {seed}: {words}\n  ours  {ours}\n  redis {redis}\n  after {touching[-4:]}")
+        if disagreed:
+            for connection in connections:
+                connection.call(["FLUSHALL"])
     return different == 0
 
 
 def main():
-    ours_port, redis_port, *seeds = (int(argument) for argument in sys.argv[1:])
-    seeds = seeds or range(1, 5)
-    passed = [walk(ours_port, redis_port, seed) for seed in seeds]
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--pipeline", type=int, default=1)
+    parser.add_argument("ports", type=int, nargs=2)
+    parser.add_argument("seeds", type=int, nargs="*")
+    arguments = parser.parse_args()
+    passed = [walk(arguments.ports, seed, arguments.pipeline) for seed in arguments.seeds or range(1, 5)]
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     sys.exit(0 if all(passed) else 1)
 
