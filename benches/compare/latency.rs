@@ -3,7 +3,8 @@
 //! A request's latency runs from the moment it was due, not from when a connection was free to send
 //! it: a server that stalls is charged for everyone who had to wait (no coordinated omission).
 //! Rates are shares of what the slowest peer can do at one request a connection, so that each
-//! server meets the same load and none is overrun.
+//! server meets the same load and none is overrun. Requests under way while another program held a core
+//! are left out, as [`disturbance`](crate::disturbance) tells, and their share is shown.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -12,6 +13,7 @@ use hdrhistogram::Histogram;
 use rustix::event::Timespec;
 use serde::Serialize;
 
+use crate::disturbance::Watch;
 use crate::error::{Error, Result};
 use crate::generator::{Generator, Sending, Shape};
 use crate::options::Options;
@@ -54,6 +56,8 @@ pub(crate) struct Latency {
     pub(crate) p999_us: f64,
     /// The longest of all rounds.
     pub(crate) max_us: f64,
+    /// Share of the requests that were left out, in percent: the most of all rounds.
+    pub(crate) left_out_percent: f64,
     /// Median over the rounds of p99.9 as a ratio to Valkey's in the same round.
     pub(crate) p999_to_valkey: Option<f64>,
     /// Every round.
@@ -62,12 +66,12 @@ pub(crate) struct Latency {
 
 /// Latencies of one round, in microseconds.
 #[derive(Debug, Clone, Copy, Serialize)]
-#[expect(clippy::struct_field_names, reason = "units come last in names")]
 pub(crate) struct Percentiles {
     p50_us: f64,
     p99_us: f64,
     p999_us: f64,
     max_us: f64,
+    left_out_percent: f64,
 }
 
 /// A rate and what it is a share of.
@@ -93,10 +97,14 @@ pub(crate) fn measure(options: &Options, peers: &[Peer]) -> Result<Vec<Latency>>
                 let mut generator = Generator::connect(server, options.connections)?;
                 let window = options.window;
                 let mut schedule = Schedule::new(rate.per_second, window.warm_up, window.measured);
-                let percentiles = schedule.run(&mut generator, &requests)?;
+                let mut watch = Watch::begin(server)?;
+                schedule.run(&mut generator, &requests, &mut watch)?;
+                let percentiles = schedule.percentiles(|from, to| watch.disturbs(from, to));
+                let Percentiles { p50_us, p999_us, left_out_percent, .. } = percentiles;
                 eprintln!(
-                    "round {round} {:>6.0}/s {:<10} p50 {:>5.0} us, p99.9 {:>6.0} us",
-                    rate.per_second, peer.name, percentiles.p50_us, percentiles.p999_us
+                    "round {round} {:>6.0}/s {:<10} p50 {p50_us:>5.0} us, p99.9 {p999_us:>6.0} us, \
+                     {left_out_percent:.0} % left out",
+                    rate.per_second, peer.name
                 );
                 rounds.push(percentiles);
             }
@@ -154,7 +162,8 @@ struct Schedule {
     total: usize,
     sent: usize,
     answered: usize,
-    histogram: Histogram<u64>,
+    /// When each was due and when it was answered, but for those of the warm-up.
+    measured: Vec<(u64, u64)>,
 }
 
 impl Schedule {
@@ -166,7 +175,7 @@ impl Schedule {
             total: total as usize,
             sent: 0,
             answered: 0,
-            histogram: histogram(),
+            measured: Vec::with_capacity(total as usize),
         }
     }
 
@@ -174,7 +183,12 @@ impl Schedule {
         (request as f64 * self.interval_ns) as u64
     }
 
-    fn run(&mut self, generator: &mut Generator, requests: &Requests) -> Result<Percentiles> {
+    fn run(
+        &mut self,
+        generator: &mut Generator,
+        requests: &Requests,
+        watch: &mut Watch,
+    ) -> Result<()> {
         let mut free: VecDeque<usize> = (0..generator.len()).collect();
         let mut due_ns = vec![0; generator.len()];
         let mut counts = Counts::default();
@@ -190,6 +204,8 @@ impl Schedule {
                 generator.send(index, requests, request..request + 1)?;
                 self.sent += 1;
             }
+            let behind = self.sent < self.total && self.due_ns(self.sent) <= now_ns;
+            watch.look(now_ns, behind);
             if now_ns.saturating_sub(last_reply_ns) > SILENCE_MAX.as_nanos() as u64 {
                 return Err(Error::Stalled("stopped answering"));
             }
@@ -199,23 +215,31 @@ impl Schedule {
                 free.push_back(index);
             })?;
         }
-        Ok(self.percentiles())
+        Ok(())
     }
 
     fn answer(&mut self, due_ns: u64, now_ns: u64) {
         self.answered += 1;
         if due_ns >= self.warm_up_ns {
-            self.histogram.saturating_record(now_ns.saturating_sub(due_ns));
+            self.measured.push((due_ns, now_ns));
         }
     }
 
-    fn percentiles(&self) -> Percentiles {
-        let at = |quantile| self.histogram.value_at_quantile(quantile) as f64 / 1e3;
+    fn percentiles(&self, disturbed: impl Fn(u64, u64) -> bool) -> Percentiles {
+        let mut histogram = histogram();
+        for &(due_ns, answered_ns) in &self.measured {
+            if !disturbed(due_ns, answered_ns) {
+                histogram.saturating_record(answered_ns.saturating_sub(due_ns));
+            }
+        }
+        let at = |quantile| histogram.value_at_quantile(quantile) as f64 / 1e3;
+        let kept = histogram.len() as f64 / self.measured.len().max(1) as f64;
         Percentiles {
             p50_us: at(0.5),
             p99_us: at(0.99),
             p999_us: at(0.999),
-            max_us: self.histogram.max() as f64 / 1e3,
+            max_us: histogram.max() as f64 / 1e3,
+            left_out_percent: 100.0 * (1.0 - kept),
         }
     }
 }
@@ -242,6 +266,9 @@ fn points(peers: &[Peer], rate: &Rate, rounds: Vec<Vec<Percentiles>>) -> Vec<Lat
             p99_us: middle(|round| round.p99_us),
             p999_us: middle(|round| round.p999_us),
             max_us: of(&rounds, |round| round.max_us).into_iter().fold(0.0, f64::max),
+            left_out_percent: of(&rounds, |round| round.left_out_percent)
+                .into_iter()
+                .fold(0.0, f64::max),
             p999_to_valkey: median_ratio(&p999, &valkey),
             rounds,
         }
@@ -262,7 +289,13 @@ mod tests {
         // Due while warming up: not counted.
         schedule.answer(9_000_000, 10_500_000);
         schedule.answer(50_000_000, 52_000_000);
-        assert_eq!((schedule.answered, schedule.histogram.len()), (2, 1));
-        assert!((schedule.percentiles().max_us - 2000.0).abs() < 2.0);
+        assert_eq!(schedule.answered, 2);
+        let percentiles = schedule.percentiles(|_, _| false);
+        assert!((percentiles.max_us - 2000.0).abs() < 2.0);
+        assert!(percentiles.left_out_percent.abs() < 0.1);
+        schedule.answer(60_000_000, 90_000_000);
+        let percentiles = schedule.percentiles(|from, _| from == 60_000_000);
+        assert!((percentiles.max_us - 2000.0).abs() < 2.0, "the disturbed one is left out");
+        assert!((percentiles.left_out_percent - 50.0).abs() < 0.1);
     }
 }

@@ -2,11 +2,12 @@
 //!
 //! The way through: `options` says what to do, `peer` finds the programs, `server` runs them,
 //! `workload` encodes the requests, `generator` sends them and `reply` counts the answers;
-//! `throughput`, `latency` and `memory` make measurements of it; `table`, `plot` and `report` show
+//! `throughput`, `latency` (with `disturbance`) and `memory` make measurements of it; `table`, `plot` and `report` show
 //! them. `floor` is the limit: a server that stores nothing, run by this same program.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod disturbance;
 mod error;
 mod floor;
 mod generator;

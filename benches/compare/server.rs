@@ -67,7 +67,7 @@ impl Server {
 
     /// Time its threads have spent on a core, as the scheduler counts it.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        let tasks = format!("/proc/{}/task", self.child.id());
+        let tasks = self.tasks();
         let mut total = Duration::ZERO;
         for task in fs::read_dir(&tasks).context(tasks.as_str())? {
             let path = task.context(tasks.as_str())?.path().join("schedstat");
@@ -75,6 +75,11 @@ impl Server {
             total += scheduled(&path).unwrap_or_default();
         }
         Ok(total)
+    }
+
+    /// Where the kernel tells about its threads.
+    pub(crate) fn tasks(&self) -> String {
+        format!("/proc/{}/task", self.child.id())
     }
 
     /// Memory it holds in RAM, as the kernel counts it.

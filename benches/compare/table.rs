@@ -119,7 +119,17 @@ pub(crate) fn memory(footprints: &[Footprint]) -> Table {
 
 /// Latency as a table.
 pub(crate) fn latency(latencies: &[Latency]) -> Table {
-    let heading = ["server", "requests/s", "p50", "p99", "p99.9", "max", "p99.9 to Valkey", "load"];
+    let heading = [
+        "server",
+        "requests/s",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "left out",
+        "p99.9 to Valkey",
+        "load",
+    ];
     let title = "Latency in microseconds at fixed rates, from when a request was due";
     let mut table = Table::new(title, &heading);
     for latency in latencies {
@@ -130,6 +140,7 @@ pub(crate) fn latency(latencies: &[Latency]) -> Table {
             format!("{:.0}", latency.p99_us),
             format!("{:.0}", latency.p999_us),
             format!("{:.0}", latency.max_us),
+            format!("{:.0} %", latency.left_out_percent),
             ratio(latency.p999_to_valkey),
             latency.load.clone(),
         ]);
