@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use hallpass_engine::{Span, Words};
 
-use crate::client::{Client, ClientShared};
+use crate::client::{Client, ClientShared, ReplyMode};
 use crate::dispatch::{Turn, prepare};
 use crate::metrics::SharedCounters;
 use crate::resp::reply::{Protocol, Reply};
@@ -83,12 +83,12 @@ impl Embedded {
             let consumed = self.parser.consumed();
             self.parser.rebase(&mut self.requests);
             self.input.drain(..consumed);
-            if let Err(error) = parsed
-                && !self.client.closing
-            {
-                let mut text = b"ERR ".to_vec();
-                error.write_text(&mut text);
-                Reply::new(&mut output, self.client.protocol).error(&text);
+            if let Err(error) = parsed {
+                if !self.client.closing && self.client.reply_mode == ReplyMode::On {
+                    let mut text = b"ERR ".to_vec();
+                    error.write_text(&mut text);
+                    Reply::new(&mut output, self.client.protocol).error(&text);
+                }
                 self.client.closing = true;
             }
             if frames.is_empty() {
@@ -130,13 +130,23 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
+    fn server() -> Arc<ServerState> {
+        Arc::new(ServerState::new(Config { threads: 1, shards: 1, ..Config::default() }))
+    }
+
     /// What came behind a QUIT in the same read was answered with a protocol error when it was none that
     /// can be read. A socket is closed by then.
     #[test]
     fn nothing_is_answered_after_quit() {
-        let config = Config { threads: 1, shards: 1, ..Config::default() };
-        let mut client = Embedded::connect(&Arc::new(ServerState::new(config)));
+        let mut client = Embedded::connect(&server());
         assert_eq!(client.feed(b"PING\r\nQUIT\r\nPING\r\n*x\r\n"), b"+PONG\r\n+OK\r\n");
+        assert!(client.is_closed());
+    }
+
+    #[test]
+    fn nothing_is_answered_in_silence() {
+        let mut client = Embedded::connect(&server());
+        assert_eq!(client.feed(b"CLIENT REPLY OFF\r\nPING\r\n*x\r\n"), b"");
         assert!(client.is_closed());
     }
 }

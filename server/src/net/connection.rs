@@ -23,7 +23,7 @@ use tokio::net::TcpStream;
 
 use super::buffers::{Buffers, INPUT_BYTES};
 use super::relay;
-use crate::client::Client;
+use crate::client::{Client, ReplyMode};
 use crate::dispatch::{Prepared, Turn, prepare};
 use crate::metrics::SharedCounters;
 use crate::resp::reply::Reply;
@@ -406,8 +406,12 @@ fn run_batch(turn: &mut Turn<'_>, buffers: &mut Buffers) -> ControlFlow<Stop> {
     ControlFlow::Continue(())
 }
 
+/// Says what was wrong, but to a client that asked for silence.
 #[cold]
 fn write_protocol_error(error: ProtocolError, output: &mut Vec<u8>, client: &Client) {
+    if client.reply_mode != ReplyMode::On {
+        return;
+    }
     let mut text = b"ERR ".to_vec();
     error.write_text(&mut text);
     Reply::new(output, client.protocol).error(&text);

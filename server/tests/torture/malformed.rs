@@ -74,6 +74,17 @@ fn what_came_before_a_broken_frame_is_answered() {
     assert_eq!(server.connect().run("GET key").text(), "value");
 }
 
+/// A broken frame was answered even when the client had asked for silence, as Redis does not.
+#[test]
+fn a_broken_frame_in_silence_is_not_answered() {
+    let server = Server::start();
+    for silence in ["CLIENT REPLY OFF", "CLIENT REPLY SKIP"] {
+        let mut client = server.connect();
+        client.send(&[&encode_line(silence)[..], b"*x\r\n"].concat()).unwrap();
+        assert_eq!(client.read_until_closed(), []);
+    }
+}
+
 #[test]
 fn a_stranger_may_not_announce_much() {
     let server = Server::start_with(&["--requirepass", "secret"]);
