@@ -28,6 +28,7 @@ pub mod connection;
 pub mod hash;
 pub mod info;
 pub mod key;
+pub mod latency;
 pub mod list;
 pub mod memory;
 pub mod session;

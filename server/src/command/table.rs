@@ -16,6 +16,7 @@ pub static FAMILIES: &[&[CommandSpec]] = &[
     super::admin::COMMANDS,
     super::memory::COMMANDS,
     super::slow_log::COMMANDS,
+    super::latency::COMMANDS,
     super::info::COMMANDS,
     super::string::COMMANDS,
     super::key::COMMANDS,

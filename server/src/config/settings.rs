@@ -82,13 +82,12 @@ impl Setting {
     pub fn set(&self, config: &mut Config, text: &str) -> Result<(), String> {
         match self.kind {
             Kind::Number((_, field), least, most) => {
-                let value =
-                    text.parse().map_err(|_| "argument couldn't be parsed into an integer")?;
-                *field(config) = within(value, least, most)?;
+                let value = parse_signed(text).ok_or(NO_INTEGER)?;
+                // No bound is beyond what a signed number holds.
+                *field(config) = within(value, least as i64, most as i64)? as u64;
             }
             Kind::Signed((_, field), least, most) => {
-                let value =
-                    parse_signed(text).ok_or("argument couldn't be parsed into an integer")?;
+                let value = parse_signed(text).ok_or(NO_INTEGER)?;
                 *field(config) = within(value, least, most)?;
             }
             Kind::Size((_, field), least, most) => {
@@ -110,8 +109,7 @@ impl Setting {
                 *field(config) = lower;
             }
             Kind::Output((_, field)) => {
-                *field(config) = parse_output_limit(text)
-                    .ok_or("argument must be 'normal HARD SOFT SOFT-SECONDS'")?;
+                parse_output_limit(text, field(config))?;
             }
             Kind::Shown if text == self.default => {}
             Kind::Shown => return Err("it cannot be changed in this server".to_owned()),
@@ -126,6 +124,8 @@ fn within<T: PartialOrd + std::fmt::Display>(value: T, least: T, most: T) -> Res
     }
     Ok(value)
 }
+
+const NO_INTEGER: &str = "argument couldn't be parsed into an integer";
 
 const GIGABYTE: u64 = 1 << 30;
 

@@ -43,24 +43,30 @@ pub fn parse_signed(text: &str) -> Option<i64> {
     parse_i64(text.as_bytes())
 }
 
-/// Reads `normal HARD SOFT SECONDS`. Redis has other classes of clients; here all are normal.
-pub fn parse_output_limit(text: &str) -> Option<OutputLimit> {
-    let mut normal = None;
+/// Reads `normal HARD SOFT SECONDS` into `limit`. Redis has other classes of clients, which may be said as
+/// well; here all are normal. The error is Redis'.
+pub fn parse_output_limit(text: &str, limit: &mut OutputLimit) -> Result<(), &'static str> {
     let words: Vec<&str> = text.split_whitespace().collect();
-    for class in words.chunks(4) {
-        let &[name, hard, soft, seconds] = class else { return None };
-        let limit = OutputLimit {
-            hard_bytes: parse_size(hard)?,
-            soft_bytes: parse_size(soft)?,
-            soft_seconds: seconds.parse().ok()?,
+    let classes = words.chunks_exact(4);
+    if !classes.remainder().is_empty() {
+        return Err("Wrong number of arguments in buffer limit configuration.");
+    }
+    let mut normal = *limit;
+    for class in classes {
+        let &[name, hard, soft, seconds] = class else { continue };
+        let read = || {
+            let (hard_bytes, soft_bytes) = (parse_size(hard)?, parse_size(soft)?);
+            Some(OutputLimit { hard_bytes, soft_bytes, soft_seconds: seconds.parse().ok()? })
         };
-        match name {
-            "normal" => normal = Some(limit),
-            "replica" | "slave" | "pubsub" => {}
-            _ => return None,
+        let wrong = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
+        match name.to_ascii_lowercase().as_str() {
+            "normal" => normal = read().ok_or(wrong)?,
+            "replica" | "slave" | "pubsub" => drop(read().ok_or(wrong)?),
+            _ => return Err("Invalid client class specified in buffer limit configuration."),
         }
     }
-    normal
+    *limit = normal;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -85,12 +91,26 @@ mod tests {
         }
     }
 
+    /// A limit for replicas alone, which Redis takes, was refused because nothing was said of normal clients.
     #[test]
     fn output_limits_name_their_class() {
+        let before = OutputLimit { hard_bytes: 7, ..OutputLimit::default() };
+        let read = |text| {
+            let mut limit = before;
+            parse_output_limit(text, &mut limit).map(|()| limit)
+        };
         let limit = OutputLimit { hard_bytes: 1 << 20, soft_bytes: 10, soft_seconds: 60 };
-        assert_eq!(parse_output_limit("normal 1mb 10 60"), Some(limit));
-        assert_eq!(parse_output_limit("pubsub 1 1 1 normal 1mb 10 60"), Some(limit));
-        assert_eq!(parse_output_limit("normal 1mb 10"), None);
-        assert_eq!(parse_output_limit("strange 1 1 1"), None);
+        assert_eq!(read("normal 1mb 10 60"), Ok(limit));
+        assert_eq!(read("pubsub 1 1 1 NORMAL 1mb 10 60"), Ok(limit));
+        assert_eq!(read("replica 256mb 64mb 60"), Ok(before));
+        assert_eq!(read(""), Ok(before));
+        for (text, expected) in [
+            ("normal 1mb 10", "Wrong number of arguments in buffer"),
+            ("strange 1 1 1", "Invalid client class"),
+            ("normal 1x 1 1", "Error in hard, soft or soft_seconds"),
+            ("slave 1 1 -1", "Error in hard, soft or soft_seconds"),
+        ] {
+            assert!(read(text).is_err_and(|error| error.starts_with(expected)), "{text}");
+        }
     }
 }
