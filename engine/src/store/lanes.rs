@@ -66,7 +66,7 @@ impl RawLanes {
     /// The lane of the calling thread: the same each time it asks.
     #[inline]
     fn own(&self) -> &RawRwLock {
-        &self.lanes[thread_number() & self.mask.load(Ordering::Relaxed) % LANES_MAX]
+        &self.lanes[thread_number() & (self.mask.load(Ordering::Relaxed) % LANES_MAX)]
     }
 }
 
