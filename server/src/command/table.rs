@@ -57,7 +57,7 @@ pub enum Found {
 /// All commands.
 #[derive(Debug)]
 pub struct Table {
-    entries: Box<[Entry]>,
+    entries: &'static [Entry],
     /// Where names hash to.
     slots: Box<[Slot]>,
     count: usize,
@@ -78,7 +78,8 @@ impl Table {
             count - 1
         };
         let rows = FAMILIES.iter().flat_map(|family| family.iter());
-        let entries: Box<[Entry]> = rows
+        // Made once and kept for the life of the process, as the table is.
+        let entries: &[Entry] = rows
             .map(|spec| {
                 let index = next_index();
                 let subcommands = spec
@@ -93,16 +94,16 @@ impl Table {
                     .collect();
                 Entry { spec, full_name: spec.name.into(), index, subcommands }
             })
-            .collect();
+            .collect::<Vec<_>>()
+            .leak();
         let mut slots = vec![Slot::FREE; SLOTS].into_boxed_slice();
         assert!(entries.len() < SLOTS / 2, "the hash table must stay sparse");
-        for (position, entry) in (1..).zip(&entries) {
-            let name = Folded::of(entry.spec.name.as_bytes());
-            let mut slot = name.slot();
-            while slots[slot].position != 0 {
+        for entry in entries {
+            let mut slot = Ends::of(entry.spec.name.as_bytes()).slot();
+            while slots[slot].entry.is_some() {
                 slot = (slot + 1) % SLOTS;
             }
-            slots[slot] = Slot { name, position };
+            slots[slot] = Slot::of(entry);
         }
         Self { entries, slots, count }
     }
@@ -118,26 +119,20 @@ impl Table {
     }
 
     /// All commands; subcommands are in their container's entry.
-    pub fn entries(&self) -> &[Entry] {
-        &self.entries
+    pub fn entries(&self) -> &'static [Entry] {
+        self.entries
     }
 
     /// The command named `word`, in any case.
     #[inline]
-    pub fn command(&self, word: &[u8]) -> Option<&Entry> {
-        let name = Folded::of(word);
-        let mut index = name.slot();
+    pub fn command(&self, word: &[u8]) -> Option<&'static Entry> {
+        let ends = Ends::of(word);
+        let mut index = ends.slot();
         loop {
             let slot = &self.slots[index % SLOTS];
-            if slot.position == 0 {
-                return None;
-            }
-            if slot.name == name {
-                let entry = &self.entries[usize::from(slot.position) - 1];
-                // GET, SET and DEL need no second look; for longer names a folded one may lie.
-                if name.is_whole() || entry.spec.name.as_bytes().eq_ignore_ascii_case(word) {
-                    return Some(entry);
-                }
+            let entry = slot.entry?;
+            if slot.is(word, ends) {
+                return Some(entry);
             }
             index += 1;
         }
@@ -183,64 +178,80 @@ const LOWER: u64 = 0x2020_2020_2020_2020;
 /// A place in the hash table.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
-    name: Folded,
-    /// The command's position in the entries, plus one; 0 is free.
-    position: u16,
+    name: Ends,
+    /// The bits that make no difference: of each letter the one that tells its case.
+    either: Ends,
+    length: usize,
+    /// The command, unless the place is free.
+    entry: Option<&'static Entry>,
 }
 
 impl Slot {
-    const FREE: Self = Self { name: Folded { first: 0, last: 0, length: 0 }, position: 0 };
+    const FREE: Self = {
+        let none = Ends { first: 0, last: 0 };
+        Self { name: none, either: none, length: 0, entry: None }
+    };
+
+    fn of(entry: &'static Entry) -> Self {
+        let name = entry.spec.name.as_bytes();
+        let cases: Box<[u8]> =
+            name.iter().map(|byte| if byte.is_ascii_lowercase() { 0x20 } else { 0 }).collect();
+        Self {
+            name: Ends::of(name),
+            either: Ends::of(&cases),
+            length: name.len(),
+            entry: Some(entry),
+        }
+    }
+
+    /// Whether `word` with these ends is the name, in any case.
+    #[inline]
+    fn is(&self, word: &[u8], ends: Ends) -> bool {
+        let first = (ends.first ^ self.name.first) & !self.either.first;
+        let last = (ends.last ^ self.name.last) & !self.either.last;
+        if (first | last) != 0 || word.len() != self.length {
+            return false;
+        }
+        // Of a long name, the middle lies between its ends.
+        word.len() <= Ends::WHOLE_BYTES_MAX
+            || self.entry.is_some_and(|entry| entry.spec.name.as_bytes().eq_ignore_ascii_case(word))
+    }
 }
 
-/// A name without regard to case: its first and its last eight bytes, as numbers, and its length.
+/// The first and the last eight bytes of a word, as numbers; of a shorter one what there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Folded {
+struct Ends {
     first: u64,
     last: u64,
-    length: usize,
 }
 
-impl Folded {
+impl Ends {
+    /// Words of up to this many bytes are all ends.
+    const WHOLE_BYTES_MAX: usize = 16;
+
     #[inline]
     fn of(word: &[u8]) -> Self {
-        let (first, last) = match *word {
-            [a, b, c, d, e, f, g, h, ..] => {
-                let last = word.last_chunk().map_or(0, |chunk| u64::from_le_bytes(*chunk));
-                (u64::from_le_bytes([a, b, c, d, e, f, g, h]), last)
-            }
-            [a, b, c, d, ..] => {
-                let last = word.last_chunk().map_or(0, |chunk| u32::from_le_bytes(*chunk));
-                (u64::from(u32::from_le_bytes([a, b, c, d])), u64::from(last))
-            }
-            [a, b, c] => (u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]), 0),
-            [a, b] => (u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]), 0),
-            [a] => (u64::from(a), 0),
-            [] => (0, 0),
-        };
-        Self { first: first | LOWER, last: last | LOWER, length: word.len() }
-    }
-
-    /// Where to begin to look for it.
-    #[inline]
-    fn slot(&self) -> usize {
-        let mixed = self.first.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-            ^ self.last.rotate_left(32).wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
-            ^ (self.length as u64).wrapping_mul(0x1656_67b1_9e37_79f9);
-        (mixed >> 40) as usize % SLOTS
-    }
-
-    /// Whether words that fold to this are the same but for case: three letters, as the commands have
-    /// that are used most.
-    ///
-    /// Setting the bit makes other signs alike, too, such as `@` and the back quote; but what
-    /// becomes a letter by it has been one.
-    #[inline]
-    fn is_whole(&self) -> bool {
-        let letter = |byte: u8| byte.is_ascii_lowercase();
-        match self.first.to_le_bytes() {
-            [a, b, c, _, ..] if self.length == 3 => letter(a) && letter(b) && letter(c),
-            _ => false,
+        if let (Some(first), Some(last)) = (word.first_chunk(), word.last_chunk()) {
+            return Self { first: u64::from_le_bytes(*first), last: u64::from_le_bytes(*last) };
         }
+        if let (Some(first), Some(last)) = (word.first_chunk(), word.last_chunk()) {
+            let number = |half: &[u8; 4]| u64::from(u32::from_le_bytes(*half));
+            return Self { first: number(first), last: number(last) };
+        }
+        let first = match *word {
+            [a, b, c, ..] => u64::from_le_bytes([a, b, c, 0, 0, 0, 0, 0]),
+            [a, b] => u64::from_le_bytes([a, b, 0, 0, 0, 0, 0, 0]),
+            [a] => u64::from(a),
+            [] => 0,
+        };
+        Self { first, last: 0 }
+    }
+
+    /// Where to begin to look for a name, whatever its case.
+    #[inline]
+    fn slot(self) -> usize {
+        let mixed = (self.first | LOWER) ^ (self.last | LOWER).rotate_left(19);
+        (mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize % SLOTS
     }
 }
 
@@ -281,6 +292,12 @@ mod tests {
         assert_eq!(found(b"client", Some(b"nonsense")), "client|?");
         assert_eq!(found(b"client", None), "client");
         assert_eq!(found(b"gett", None), "?");
+        // Case is the letters' only: a bit that makes an upper case letter lower makes a full stop of
+        // a control character.
+        assert_eq!(found(b"session.get", None), "session.get");
+        assert_eq!(found(b"session\x0eget", None), "?");
+        assert_eq!(found(b"SESSION.revokeUSER", None), "session.revokeuser");
+        assert_eq!(found(b"session.rXvokeuser", None), "?");
         assert_eq!(found(b"", None), "?");
     }
 }
