@@ -27,6 +27,28 @@ impl Protocol {
     }
 }
 
+/// The numbers of up to three digits, each with its line end, as the bytes of a word from the lowest on.
+static SHORT_LENGTHS: [u64; 1000] = {
+    let mut lines = [0; 1000];
+    let mut number = 0;
+    while number < lines.len() {
+        let line_end = (b'\n' as u64) << 8 | b'\r' as u64;
+        let mut line = line_end;
+        let mut rest = number as u64;
+        // From the last digit on, each in front of what is there.
+        loop {
+            line = line << 8 | (b'0' as u64 + rest % 10);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        lines[number] = line;
+        number += 1;
+    }
+    lines
+};
+
 /// Writes replies in one client's protocol.
 #[derive(Debug)]
 pub struct Reply<'a> {
@@ -116,6 +138,7 @@ impl<'a> Reply<'a> {
     }
 
     /// A bulk string, or null.
+    #[inline]
     pub fn bulk_or_null(&mut self, value: Option<&[u8]>) {
         match value {
             Some(value) => self.bulk(value),
@@ -244,22 +267,14 @@ impl<'a> Reply<'a> {
 
     #[inline]
     fn header(&mut self, kind: u8, count: usize) {
-        // Nearly all lengths have up to three digits: written as one store, without a copy by length.
-        let digit = |value: usize| b'0' + (value % 10) as u8;
-        match count {
-            0..10 => self.output.extend_from_slice(&[kind, digit(count), b'\r', b'\n']),
-            10..100 => {
-                let line = [kind, digit(count / 10), digit(count), b'\r', b'\n'];
-                self.output.extend_from_slice(&line);
-            }
-            100..1000 => {
-                let (a, b, c) = (digit(count / 100), digit(count / 10), digit(count));
-                self.output.extend_from_slice(&[kind, a, b, c, b'\r', b'\n']);
-            }
-            _ => self.long_header(kind, count),
-        }
+        // Nearly all lengths have up to three digits: written as one store, and cut to what there is.
+        let Some(line) = SHORT_LENGTHS.get(count) else { return self.long_header(kind, count) };
+        let bytes = self.output.len() + 4 + usize::from(count >= 10) + usize::from(count >= 100);
+        self.output.extend_from_slice(&(line << 8 | u64::from(kind)).to_le_bytes());
+        self.output.truncate(bytes);
     }
 
+    #[cold]
     fn long_header(&mut self, kind: u8, count: usize) {
         self.output.push(kind);
         self.output.extend_from_slice(format_i64(count as i64).as_bytes());
