@@ -9,18 +9,22 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use smallvec::SmallVec;
 
 use crate::expiry::{eviction, sweep};
-use crate::key::{DATABASES, HashSeed, Key, SessionHash, Words};
+use crate::key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Words};
 use crate::op::Op;
 use crate::outcome::{Outcome, Refusal};
 use crate::session::meta::Meta;
 use crate::session::touch::Touch;
 use crate::session::{list, read};
 use crate::store::Store;
+use crate::store::lanes::ReadGuard;
 use crate::store::record::{DATA_BYTES_MAX, Kind, Record, VALUE_BYTES_MAX};
 use crate::store::shard::Shard;
 use crate::time::Stamp;
 use crate::user::shard::UserName;
 use crate::value::Collection;
+
+/// How many shards a prefetch holds at a time without an allocation.
+const PREFETCH_HOLDS: usize = 32;
 
 /// What an engine is built with. All of it is fixed for its life, but for the memory limit.
 #[derive(Clone, Debug)]
@@ -129,14 +133,6 @@ pub struct SessionView<'a> {
     pub ends: Stamp,
     /// Grows with each save.
     pub version: u32,
-}
-
-/// Where a prefetch got to: handed from one stage to the next.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Hint {
-    hash: u64,
-    /// The slot + 1; 0 when there is none.
-    slot: u32,
 }
 
 /// What [`Engine::sweep`] did.
@@ -251,7 +247,7 @@ impl Engine {
         read: impl FnOnce(Option<Entry<'_>>) -> R,
     ) -> R {
         let shard = self.store.read(key.hash);
-        let found = shard.find_key(&key).map(|found| found.record);
+        let found = shard.record_of_key(&key);
         read(found.filter(|&record| shard.is_live(record, self.store.epoch(), now)).map(entry))
     }
 
@@ -355,12 +351,12 @@ impl Engine {
     #[inline]
     pub fn validate<R>(
         &self,
-        id: &SessionHash,
+        session: impl Into<SessionKey>,
         now: Stamp,
         touch: Touch<'_>,
         read: impl FnOnce(Option<&[u8]>) -> R,
     ) -> R {
-        read::with_live(&self.store, id, now, |live| {
+        read::with_live(&self.store, session.into(), now, |live| {
             touch.apply(live, now);
             read(
                 live.and_then(|(_, record)| record.owner())
@@ -373,12 +369,12 @@ impl Engine {
     /// [`Touch::Now`].
     pub fn session<R>(
         &self,
-        id: &SessionHash,
+        session: impl Into<SessionKey>,
         now: Stamp,
         touch: Touch<'_>,
         read: impl FnOnce(Option<SessionView<'_>>) -> R,
     ) -> R {
-        read::with_live(&self.store, id, now, |live| {
+        read::with_live(&self.store, session.into(), now, |live| {
             touch.apply(live, now);
             read(live.map(|(shard, record)| read::view(shard, record)))
         })
@@ -475,27 +471,30 @@ impl Engine {
         prefetch(cell.likely_bucket(hash));
     }
 
-    /// Second stage: finds the likely slot and asks for its cache line.
+    /// Second stage, for many at a time: finds the likely slots and asks for their cache lines, then for
+    /// those of the records. Where nothing is found the hint stays as it was.
+    ///
+    /// Several shards are held meanwhile, in any order: that is safe because none is waited for. One that
+    /// is being written to is passed over.
     #[inline]
-    pub fn prefetch_slot(&self, hash: u64) -> Hint {
-        let shard = self.store.read(hash);
-        match shard.table.find(hash, |_| true) {
-            Some((slot, _)) => {
+    pub fn prefetch_records<'h>(&self, sought: impl Iterator<Item = (u64, &'h mut Hint)>) {
+        let mut held: SmallVec<[(ReadGuard<'_, Shard>, u32); PREFETCH_HOLDS]> = SmallVec::new();
+        for (hash, hint) in sought {
+            let Some(shard) = self.store.shards[self.store.shard_of(hash)].lock.try_read() else {
+                continue;
+            };
+            if let Some((slot, _)) = shard.table.find(hash, |_| true) {
                 prefetch(shard.slots.slot_address(slot));
-                Hint { hash, slot: slot + 1 }
+                *hint = Hint::of(slot);
+                held.push((shard, slot));
             }
-            None => Hint { hash, slot: 0 },
         }
-    }
-
-    /// Third stage: asks for the record's lines.
-    #[inline]
-    pub fn prefetch_record(&self, hint: Hint) {
-        let Some(slot) = hint.slot.checked_sub(1) else { return };
-        let (address, lines) = self.store.read(hint.hash).slots.address_and_lines(slot);
-        let start = std::ptr::without_provenance::<u8>(address as usize);
-        for line in 0..lines as usize {
-            prefetch(start.wrapping_add(64 * line));
+        for (shard, slot) in &held {
+            let (address, lines) = shard.slots.address_and_lines(*slot);
+            let start = std::ptr::without_provenance::<u8>(address as usize);
+            for line in 0..lines as usize {
+                prefetch(start.wrapping_add(64 * line));
+            }
         }
     }
 

@@ -48,20 +48,45 @@ impl HashSeed {
 pub struct Key<'a> {
     pub(crate) hash: u64,
     pub(crate) bytes: &'a [u8],
+    pub(crate) hint: Hint,
     pub(crate) db: u8,
+}
+
+/// Where a prefetch found what is probably sought: a read of it then looks there first.
+///
+/// It may be of another key or out of date: what lies there is compared before it is believed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Hint {
+    /// The slot + 1; 0 when there is none.
+    slot: u32,
+}
+
+impl Hint {
+    /// The slot to look into.
+    pub(crate) fn of(slot: u32) -> Self {
+        Self { slot: slot + 1 }
+    }
+
+    /// The slot to look into, if the prefetch found one.
+    #[inline]
+    pub(crate) fn slot(self) -> Option<u32> {
+        self.slot.checked_sub(1)
+    }
 }
 
 impl<'a> Key<'a> {
     /// A key of database `db` (below [`DATABASES`]), hashed with the store's seed.
     pub fn new(seed: &HashSeed, db: u8, bytes: &'a [u8]) -> Self {
         assert!(db < DATABASES, "there are {DATABASES} databases");
-        Self { hash: seed.hash(db, bytes), bytes, db }
+        Self { hash: seed.hash(db, bytes), bytes, hint: Hint::default(), db }
     }
 
-    /// A key whose hash is known from an earlier [`Key::new`] with the same seed, database and bytes.
-    pub fn with_hash(hash: u64, db: u8, bytes: &'a [u8]) -> Self {
+    /// A key whose hash is known from an earlier [`Key::new`] with the same seed, database and bytes, and
+    /// perhaps its place from a prefetch of that hash.
+    #[inline]
+    pub fn with_hash(hash: u64, hint: Hint, db: u8, bytes: &'a [u8]) -> Self {
         assert!(db < DATABASES, "there are {DATABASES} databases");
-        Self { hash, bytes, db }
+        Self { hash, bytes, hint, db }
     }
 
     /// The key's name.
@@ -86,6 +111,26 @@ impl<'a> Key<'a> {
 /// it. Printed in base64url it is the session's public *handle* (requirement R5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SessionHash(pub [u8; 16]);
+
+/// A session id's hash with its probable place: what reads of sessions take.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionKey {
+    pub(crate) id: SessionHash,
+    pub(crate) hint: Hint,
+}
+
+impl SessionKey {
+    /// The session of `id`, which a prefetch of its hash may have found.
+    pub fn new(id: SessionHash, hint: Hint) -> Self {
+        Self { id, hint }
+    }
+}
+
+impl From<&SessionHash> for SessionKey {
+    fn from(id: &SessionHash) -> Self {
+        Self::new(*id, Hint::default())
+    }
+}
 
 impl SessionHash {
     /// The 64 bits that pick shard and bucket; what the prefetch stages take.

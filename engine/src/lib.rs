@@ -45,10 +45,10 @@ pub mod value;
 mod varint;
 
 pub use engine::{
-    Config, DatabaseStatistics, Engine, Entry, Eviction, Hint, SessionView, SizeLimits, Statistics,
+    Config, DatabaseStatistics, Engine, Entry, Eviction, SessionView, SizeLimits, Statistics,
     Swept, Value,
 };
-pub use key::{DATABASES, HashSeed, Key, SessionHash, Span, Words};
+pub use key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Span, Words};
 pub use op::{
     Cap, Combination, Condition, Deadline, ExpireCondition, Limits, Op, OpDecoder, OpFault, Side,
     SortedAddOptions, SortedEnd, SortedRange,

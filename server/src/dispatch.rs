@@ -5,7 +5,7 @@
 //! prefetches), and [`Turn::execute`] checks and runs it. A command that fails has no other output
 //! than its error. Nothing here allocates on the way of a command that succeeds.
 
-use hallpass_engine::{Key, Op, Outcome, Stamp, Words};
+use hallpass_engine::{Hint, Key, Op, Outcome, Stamp, Words};
 
 use crate::client::{Client, ReplyMode};
 use crate::clock::Ticks;
@@ -29,17 +29,20 @@ const ECHO_BYTES_MAX: usize = 128;
 pub struct Prepared {
     found: Found,
     subject: Subject,
+    hint: Hint,
 }
 
 impl Prepared {
-    /// The hash to prefetch, if the command is about something stored.
+    /// The hash to prefetch, if the command is about something stored, and where to leave the place that
+    /// the prefetch finds.
     #[inline]
-    pub fn hash(&self) -> Option<u64> {
-        match &self.subject {
-            Subject::Unknown => None,
-            Subject::Key { hash, .. } => Some(*hash),
-            Subject::Session(hash) => Some(hash.hash()),
-        }
+    pub fn sought(&mut self) -> Option<(u64, &mut Hint)> {
+        let hash = match &self.subject {
+            Subject::Unknown => return None,
+            Subject::Key { hash, .. } => *hash,
+            Subject::Session(hash) => hash.hash(),
+        };
+        Some((hash, &mut self.hint))
     }
 }
 
@@ -58,7 +61,7 @@ pub fn prepare(server: &ServerState, db: u8, words: Words<'_>) -> Prepared {
             subject = Subject::Key { index: first_key as u16, db, hash: key.hash() };
         }
     }
-    Prepared { found, subject }
+    Prepared { found, subject, hint: Hint::default() }
 }
 
 /// What a request needs to run: one for each batch of a connection.
@@ -92,7 +95,7 @@ impl Turn<'_> {
 
     /// Runs one request and appends its reply to `output`.
     #[inline]
-    pub fn execute(&mut self, words: Words<'_>, prepared: Prepared, output: &mut Vec<u8>) {
+    pub fn execute(&mut self, words: Words<'_>, prepared: &Prepared, output: &mut Vec<u8>) {
         let before = output.len();
         let muted = self.client.reply_mode != ReplyMode::On;
         if self.client.reply_mode == ReplyMode::SkipNext {
@@ -105,7 +108,8 @@ impl Turn<'_> {
                     self.server.engine.seed(),
                     self.client.db,
                     prepared.subject,
-                );
+                )
+                .hinted(prepared.hint);
                 self.command(entry, &request, output);
             }
             Found::UnknownSubcommand(entry) => {

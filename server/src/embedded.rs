@@ -114,7 +114,7 @@ impl Embedded {
         let (now, ticks) = (server.clock.now(), server.clock.ticks());
         let prepared = prepare(server, client.db, words);
         let mut turn = Turn { server, counters, client, config, now, ticks };
-        turn.execute(words, prepared, output);
+        turn.execute(words, &prepared, output);
         self.client.publish(now);
     }
 }

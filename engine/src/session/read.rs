@@ -6,7 +6,7 @@
 use super::change;
 use super::meta::Meta;
 use crate::engine::SessionView;
-use crate::key::SessionHash;
+use crate::key::{Hint, SessionHash, SessionKey};
 use crate::outcome::Outcome;
 use crate::store::Store;
 use crate::store::record::{Kind, Record};
@@ -20,34 +20,34 @@ const ALIASES_MAX: usize = 16;
 #[inline]
 pub(crate) fn with_live<R>(
     store: &Store,
-    id: &SessionHash,
+    session: SessionKey,
     now: Stamp,
     read: impl FnOnce(Option<(&Shard, Record)>) -> R,
 ) -> R {
-    let mut id = *id;
+    let SessionKey { mut id, mut hint } = session;
     let mut created = None;
     for _ in 0..ALIASES_MAX {
         let shard = store.read(id.hash());
-        let Some(found) = shard.find_session(&id) else { return read(None) };
-        if !shard.is_live(found.record, store.epoch(), now) {
+        let Some(record) = shard.record_of_session(&id, hint) else { return read(None) };
+        if !shard.is_live(record, store.epoch(), now) {
             return read(None);
         }
-        if created.is_some_and(|created| created != found.record.created()) {
+        if created.is_some_and(|created| created != record.created()) {
             // The session the alias stood for is gone; this one was made later under its id.
             return read(None);
         }
-        if found.record.kind() == Kind::Session {
-            return read(Some((&shard, found.record)));
+        if record.kind() == Kind::Session {
+            return read(Some((&shard, record)));
         }
-        created = Some(found.record.created());
-        id = found.record.stands_for();
+        created = Some(record.created());
+        (id, hint) = (record.stands_for(), Hint::default());
     }
     read(None)
 }
 
 /// The id that a live id stands for: itself, or after rotations with grace the present one.
 pub(crate) fn resolve(store: &Store, id: &SessionHash, now: Stamp) -> Option<SessionHash> {
-    with_live(store, id, now, |live| live.map(|(_, record)| record.session_hash()))
+    with_live(store, id.into(), now, |live| live.map(|(_, record)| record.session_hash()))
 }
 
 /// Moves a live session's idle deadline.
@@ -61,7 +61,7 @@ pub(crate) fn touch_record(record: Record, now: Stamp) {
 
 /// SESSION.TOUCH as an op.
 pub(crate) fn touch(store: &Store, id: &SessionHash, now: Stamp) -> Outcome {
-    let imaged = with_live(store, id, now, |live| {
+    let imaged = with_live(store, id.into(), now, |live| {
         let (shard, record) = live?;
         if shard.image.is_none() {
             touch_record(record, now);

@@ -7,7 +7,7 @@ use super::record::{Kind, Record};
 use super::slots::Slots;
 use super::table::{CellAt, Table};
 use crate::expiry::wheel::Wheel;
-use crate::key::{DATABASES, HashSeed, Key, SessionHash};
+use crate::key::{DATABASES, HashSeed, Hint, Key, SessionHash};
 use crate::op::Limits;
 use crate::session::limits::LimitsTable;
 use crate::snapshot::image::ShardImage;
@@ -74,6 +74,29 @@ impl Shard {
     #[inline]
     pub(crate) fn find_session(&self, id: &SessionHash) -> Option<Found> {
         self.find(id.hash(), |record| record.is_session(id))
+    }
+
+    /// The record of a key for reading, dead or alive: where the key's hint says, or else found.
+    #[inline]
+    pub(crate) fn record_of_key(&self, key: &Key<'_>) -> Option<Record> {
+        match self.hinted(key.hint).filter(|record| record.is_key(key)) {
+            Some(record) => Some(record),
+            None => self.find_key(key).map(|found| found.record),
+        }
+    }
+
+    /// The session or alias of an id for reading, dead or alive: where the hint says, or else found.
+    #[inline]
+    pub(crate) fn record_of_session(&self, id: &SessionHash, hint: Hint) -> Option<Record> {
+        match self.hinted(hint).filter(|record| record.is_session(id)) {
+            Some(record) => Some(record),
+            None => self.find_session(id).map(|found| found.record),
+        }
+    }
+
+    #[inline]
+    fn hinted(&self, hint: Hint) -> Option<Record> {
+        self.slots.get(hint.slot()?)
     }
 
     #[inline]

@@ -4,7 +4,7 @@
 //! [`word`](Request::word) may be called for every index the arity guarantees.
 
 use hallpass_engine::value::number::parse_i64;
-use hallpass_engine::{HashSeed, Key, SessionHash, Words};
+use hallpass_engine::{HashSeed, Hint, Key, SessionHash, SessionKey, Words};
 
 use super::error::CommandError;
 use crate::session_id;
@@ -34,13 +34,22 @@ pub struct Request<'a> {
     words: Words<'a>,
     seed: &'a HashSeed,
     subject: Subject,
+    hint: Hint,
     db: u8,
 }
 
 impl<'a> Request<'a> {
     /// A request of `words` in database `db`.
+    #[inline]
     pub fn new(words: Words<'a>, seed: &'a HashSeed, db: u8, subject: Subject) -> Self {
-        Self { words, seed, subject, db }
+        Self { words, seed, subject, hint: Hint::default(), db }
+    }
+
+    /// The same request, whose subject a prefetch may have found.
+    #[inline]
+    #[must_use]
+    pub fn hinted(self, hint: Hint) -> Self {
+        Self { hint, ..self }
     }
 
     /// How many words there are, the command's name included.
@@ -85,7 +94,7 @@ impl<'a> Request<'a> {
         let bytes = self.word(index);
         match self.subject {
             Subject::Key { index: at, db, hash } if usize::from(at) == index && db == self.db => {
-                Key::with_hash(hash, db, bytes)
+                Key::with_hash(hash, self.hint, db, bytes)
             }
             _ => Key::new(self.seed, self.db, bytes),
         }
@@ -103,6 +112,12 @@ impl<'a> Request<'a> {
             Subject::Session(hash) if index == 1 => hash,
             _ => session_id::hash(self.word(index)),
         }
+    }
+
+    /// The session whose id is the word behind the command's name, for reading it.
+    #[inline]
+    pub fn session_key(&self) -> SessionKey {
+        SessionKey::new(self.session(1), self.hint)
     }
 
     /// The word at `index` as an integer, or `ERR value is not an integer or out of range`.

@@ -281,14 +281,14 @@ fn touches(request: &Request<'_>) -> Result<Touch<'static>, CommandError> {
 fn validate(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
     let touch = touches(request)?;
     let ReadContext { engine, now, reply, .. } = context;
-    engine.validate(&request.session(1), *now, touch, |user| reply.bulk_or_null(user));
+    engine.validate(request.session_key(), *now, touch, |user| reply.bulk_or_null(user));
     Ok(())
 }
 
 fn get(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
     let touch = touches(request)?;
     let ReadContext { engine, now, reply, .. } = context;
-    engine.session(&request.session(1), *now, touch, |session| match session {
+    engine.session(request.session_key(), *now, touch, |session| match session {
         Some(session) => {
             reply.map(10);
             reply.bulk(b"user");

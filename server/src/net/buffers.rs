@@ -5,8 +5,6 @@
 
 use std::cell::RefCell;
 
-use hallpass_engine::Hint;
-
 use crate::dispatch::Prepared;
 use crate::resp::request::Requests;
 
@@ -39,14 +37,13 @@ pub(crate) struct Buffers {
     pub(crate) next: usize,
     /// What is known of the requests from `next` on; empty unless a batch is under way.
     pub(crate) prepared: Vec<Prepared>,
-    /// Where their prefetches got to.
-    pub(crate) hints: Vec<Hint>,
     /// Replies not sent yet.
     pub(crate) output: Vec<u8>,
 }
 
 impl Buffers {
     /// A set of buffers, empty.
+    #[allow(clippy::unnecessary_box_returns, reason = "the box is kept and given back")]
     pub(crate) fn take() -> Box<Self> {
         FREE.with_borrow_mut(Vec::pop).unwrap_or_else(|| {
             Box::new(Self {
@@ -54,7 +51,6 @@ impl Buffers {
                 requests: Requests::default(),
                 next: 0,
                 prepared: Vec::new(),
-                hints: Vec::new(),
                 output: Vec::with_capacity(OUTPUT_BYTES),
             })
         })

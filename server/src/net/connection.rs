@@ -205,9 +205,8 @@ impl Connection {
             if prefetch && requests <= RELAY_REQUESTS_MAX && relay::pays() {
                 self.stage_buckets(buffers);
                 if relay::relay().await {
-                    self.stage_slots(buffers);
-                    relay::relay().await;
                     self.stage_records(buffers);
+                    relay::relay().await;
                 }
             }
             let stop = self.execute(buffers, prefetch);
@@ -245,7 +244,6 @@ impl Connection {
             if buffers.prepared.is_empty() {
                 self.stage_buckets(buffers);
                 if prefetch && buffers.prepared.len() > 1 {
-                    self.stage_slots(buffers);
                     self.stage_records(buffers);
                 }
             }
@@ -269,27 +267,18 @@ impl Connection {
         prepared.clear();
         for frame in requests.frames[*next..].iter().take(BATCH_REQUESTS_MAX) {
             let words = Words::from_spans(input, requests.words(*frame));
-            let ready = prepare(&self.server, self.client.db, words);
-            if let Some(hash) = ready.hash() {
+            let mut ready = prepare(&self.server, self.client.db, words);
+            if let Some((hash, _)) = ready.sought() {
                 self.server.engine.prefetch_bucket(hash);
             }
             prepared.push(ready);
         }
     }
 
-    /// Second stage: asks for the slots that the buckets name.
-    fn stage_slots(&self, buffers: &mut Buffers) {
-        let Buffers { prepared, hints, .. } = buffers;
-        let hashes = prepared.iter().filter_map(Prepared::hash);
-        hints.clear();
-        hints.extend(hashes.map(|hash| self.server.engine.prefetch_slot(hash)));
-    }
-
-    /// Third stage: asks for the records that the slots point to.
-    fn stage_records(&self, buffers: &Buffers) {
-        for hint in &buffers.hints {
-            self.server.engine.prefetch_record(*hint);
-        }
+    /// Second stage: asks for the slots that the buckets name, then for the records they point to.
+    fn stage_records(&self, buffers: &mut Buffers) {
+        let sought = buffers.prepared.iter_mut().filter_map(Prepared::sought);
+        self.server.engine.prefetch_records(sought);
     }
 
     /// Sends the output, waiting for the client when it has to.
@@ -398,7 +387,7 @@ fn run_batch(turn: &mut Turn<'_>, buffers: &mut Buffers) -> ControlFlow<Stop> {
         }
         let words = Words::from_spans(input, requests.words(requests.frames[*next]));
         *next += 1;
-        turn.execute(words, *ready, output);
+        turn.execute(words, ready, output);
         if turn.client.closing {
             break;
         }
