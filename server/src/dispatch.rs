@@ -12,7 +12,7 @@ use crate::clock::Ticks;
 use crate::command::context::{LocalContext, LowerContext, ReadContext};
 use crate::command::error::CommandError;
 use crate::command::request::{Request, Subject};
-use crate::command::spec::{self, Flags, Run};
+use crate::command::spec::{self, Flags, KeyPositions, Run};
 use crate::command::table::{Entry, Found};
 use crate::config::Config;
 use crate::metrics::ThreadCounters;
@@ -240,6 +240,10 @@ impl Turn<'_> {
     fn keys_fit(&self, entry: &Entry, request: &Request<'_>) -> Result<(), CommandError> {
         let longest = self.server.sizes.key_bytes_max;
         let keys = entry.spec.keys;
+        if keys == KeyPositions::FIRST {
+            let fits = request.get(1).is_none_or(|key| key.len() <= longest);
+            return if fits { Ok(()) } else { Err(CommandError::TooLong("key-bytes-max")) };
+        }
         if keys.counted_by > 0 {
             // A count that makes no sense is for the command to refuse.
             let mut indexes = keys.of(request.words_from(0)).into_iter().flatten();
