@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hallpass_engine::{Stamp, Words};
@@ -78,8 +78,9 @@ pub(crate) struct Connection {
     counters: SharedCounters,
     settings: SettingsView,
     parser: RequestParser,
-    /// The beginning of a request whose rest is awaited.
-    unfinished: Option<Box<Buffers>>,
+    /// The buffers for the next read: with the beginning of a request whose rest is awaited, or empty and
+    /// of use once more if the socket is not.
+    at_hand: Option<Box<Buffers>>,
     /// Whether the last read filled its buffer, so that more may be waiting.
     crowded: bool,
 }
@@ -94,16 +95,7 @@ impl Connection {
     ) -> Self {
         let settings = server.settings.view();
         let parser = RequestParser::default();
-        Self {
-            stream,
-            client,
-            server,
-            counters,
-            settings,
-            parser,
-            unfinished: None,
-            crowded: false,
-        }
+        Self { stream, client, server, counters, settings, parser, at_hand: None, crowded: false }
     }
 
     /// Serves the client until one side closes.
@@ -146,11 +138,7 @@ impl Connection {
         if self.client.shared.is_killed() || self.server.shutdown.has_begun() {
             return Poll::Ready(Err(Ended::Ours));
         }
-        if self.unfinished.is_none() {
-            // Without a buffer until there is something to put into it.
-            ready!(self.stream.poll_read_ready(context))?;
-        }
-        let mut buffers = self.unfinished.take().unwrap_or_else(Buffers::take);
+        let mut buffers = self.at_hand.take().unwrap_or_else(Buffers::take);
         self.make_room(&mut buffers.input);
         let free = buffers.input.capacity() - buffers.input.len();
         let read = pin!(self.stream.read_buf(&mut buffers.input));
@@ -164,9 +152,10 @@ impl Connection {
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
             Poll::Pending => {
                 if buffers.input.is_empty() {
+                    // Waiting takes no buffers: there may be many who do.
                     buffers.release();
                 } else {
-                    self.unfinished = Some(buffers);
+                    self.at_hand = Some(buffers);
                 }
                 Poll::Pending
             }
@@ -358,19 +347,15 @@ impl Connection {
         buffers.next = 0;
     }
 
-    /// Keeps the buffers while they hold the beginning of a request.
+    /// Keeps the buffers for the next read.
     fn settle(&mut self, buffers: Box<Buffers>) -> Result<(), Ended> {
         let waiting = buffers.input.len() as u64;
         self.client.shared.input_bytes.store(waiting, Ordering::Relaxed);
-        if waiting == 0 {
-            buffers.release();
-            return Ok(());
-        }
         if waiting > self.settings.config().client_query_buffer_limit {
             self.server.metrics.query_limit_disconnections.fetch_add(1, Ordering::Relaxed);
             return Err(Ended::Ours);
         }
-        self.unfinished = Some(buffers);
+        self.at_hand = Some(buffers);
         Ok(())
     }
 }
