@@ -4,6 +4,7 @@
 //! and ask for all buckets, then all slots, then all records, and only then run; waiting for memory
 //! is then paid once instead of once a request. A client that does not pipeline has no batch, so the
 //! connection lets the other ready ones go first between the stages: their requests are the batch.
+//! Replies to a pipeline wait until the other ready connections have theirs: see [`relay::hold`].
 //!
 //! Backpressure: with much unsent output a connection runs and reads nothing more until its client
 //! has taken it. So a slow reader costs bounded memory and nobody else's time.
@@ -191,7 +192,8 @@ impl Connection {
         while buffers.next < buffers.requests.frames.len() {
             let requests = buffers.requests.frames.len() - buffers.next;
             let prefetch = self.server.prefetch.load(Ordering::Relaxed);
-            if prefetch && requests <= RELAY_REQUESTS_MAX && relay::pays() {
+            let alone = requests <= RELAY_REQUESTS_MAX;
+            if prefetch && alone && relay::pays() {
                 self.stage_buckets(buffers);
                 if relay::relay().await {
                     self.stage_records(buffers);
@@ -199,6 +201,9 @@ impl Connection {
                 }
             }
             let stop = self.execute(buffers, prefetch);
+            if !alone {
+                relay::hold(buffers.output.len()).await;
+            }
             self.send(buffers).await?;
             if self.client.closing {
                 return Err(Ended::Ours);
