@@ -26,6 +26,9 @@ use crate::value::Collection;
 /// How many shards a prefetch holds at a time without an allocation.
 const PREFETCH_HOLDS: usize = 32;
 
+/// From so many records on, a prefetch looks at them for the users they belong to.
+const OWNERS_FROM: usize = 4;
+
 /// What an engine is built with. All of it is fixed for its life, but for the memory limit.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -494,6 +497,14 @@ impl Engine {
             let start = std::ptr::without_provenance::<u8>(address as usize);
             for line in 0..lines as usize {
                 prefetch(start.wrapping_add(64 * line));
+            }
+        }
+        // Whether a session is live stands with its user. The first record is waited for here, while the
+        // others arrive; of a few records that would be no gain.
+        if held.len() >= OWNERS_FROM {
+            let records = held.iter().filter_map(|(shard, slot)| shard.slots.get(*slot));
+            for owner in records.filter_map(Record::owner) {
+                prefetch(std::ptr::without_provenance(owner.address() as usize));
             }
         }
     }

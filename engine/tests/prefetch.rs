@@ -23,8 +23,7 @@ fn set(engine: &Engine, name: &[u8]) {
 
 fn create(engine: &Engine, id: SessionHash, user: &[u8]) {
     let limits = Limits { idle_seconds: 60, lifetime_seconds: 0 };
-    let op =
-        Op::SessionCreate { id, user, limits, data: b"", meta: Words::EMPTY, cap: None };
+    let op = Op::SessionCreate { id, user, limits, data: b"", meta: Words::EMPTY, cap: None };
     engine.apply(&op, NOW);
 }
 
