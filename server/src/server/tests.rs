@@ -267,3 +267,22 @@ fn a_stop_lets_a_client_take_its_replies() {
     assert!(rest.len() >= value.len(), "only {} bytes", rest.len());
     stopping.join().unwrap();
 }
+
+#[test]
+fn a_batch_that_changes_what_it_prefetched_sees_its_own_changes() {
+    let server = start(|_| {});
+    let mut stream = connect(&server);
+    // More than the processor's caches are taken to hold.
+    let value = "v".repeat(1 << 20);
+    for number in 0..6 {
+        let key = format!("filler{number}");
+        let request = format!("*3\r\n$3\r\nSET\r\n$7\r\n{key}\r\n${}\r\n{value}", value.len());
+        check(&mut stream, &request, "+OK\r\n");
+    }
+    let state = server.state();
+    wait_until("prefetching", || state.prefetch.load(std::sync::atomic::Ordering::Relaxed));
+    check(&mut stream, "SET a 1", "+OK\r\n");
+    let batch = ["GET a", "DEL a", "GET a", "SET b 2", "GET a", "SET a 33", "GET a", "GET b"];
+    let expected = "$1\r\n1\r\n:1\r\n$-1\r\n+OK\r\n$-1\r\n+OK\r\n$2\r\n33\r\n$1\r\n2\r\n";
+    check(&mut stream, &batch.join("\r\n"), expected);
+}
