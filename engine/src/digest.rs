@@ -12,7 +12,6 @@ use crate::engine::Engine;
 use crate::store::record::{Kind, Record};
 use crate::store::shard::Shard;
 use crate::time::Stamp;
-use crate::user::record::UserRecord;
 
 use std::hash::Hasher;
 
@@ -42,8 +41,7 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
             hasher.write_u8(record.db());
             bytes(&mut hasher, record.key_bytes());
             hasher.write_u64(record.deadline().millis());
-            let owner = record.owner();
-            hash_owner(&mut hasher, owner);
+            hash_owner(&mut hasher, record);
             if record.kind() == Kind::Collection {
                 // The collection says what its digest depends on: not on the order of a hash or set.
                 let mut elements = 0_u128;
@@ -63,7 +61,7 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
         Kind::Session => {
             let limits = shard.limits_of(record);
             hasher.write(&record.session_hash().0);
-            hash_owner(&mut hasher, record.owner());
+            hash_owner(&mut hasher, record);
             for stamp in [record.created(), record.seen().0, record.authenticated()] {
                 hasher.write_u64(stamp.millis());
             }
@@ -84,9 +82,10 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
 }
 
 /// Name and generation of an entry's user.
-fn hash_owner(hasher: &mut SipHasher13, owner: Option<UserRecord>) {
-    bytes(hasher, owner.map_or(&[], UserRecord::name));
-    hasher.write_u64(owner.map_or(0, UserRecord::generation));
+fn hash_owner(hasher: &mut SipHasher13, record: Record) {
+    let (name, generation) = record.owner_parts().unwrap_or_default();
+    bytes(hasher, name);
+    hasher.write_u64(generation);
 }
 
 fn bytes(hasher: &mut SipHasher13, bytes: &[u8]) {

@@ -361,10 +361,7 @@ impl Engine {
     ) -> R {
         read::with_live(&self.store, session.into(), now, |live| {
             touch.apply(live, now);
-            read(
-                live.and_then(|(_, record)| record.owner())
-                    .map(super::user::record::UserRecord::name),
-            )
+            read(live.and_then(|(_, record)| record.owner_name()))
         })
     }
 
@@ -408,8 +405,8 @@ impl Engine {
         let name = UserName::new(&self.store.seed, user);
         let users = self.store.lock_users(name.hash);
         let drawn = self.store.generations.load(Ordering::Relaxed);
-        let user = users.find(name).filter(|&user| list::any_live(&self.store, user, now));
-        user.map_or(drawn, super::user::record::UserRecord::generation)
+        let held = users.find(&self.store, name);
+        held.and_then(|held| list::live_generation(&self.store, held, now)).unwrap_or(drawn)
     }
 
     /// Reclaims what has expired or was revoked, at most about `entries_max` entries, never holding a
@@ -503,7 +500,7 @@ impl Engine {
         // others arrive; of a few records that would be no gain.
         if held.len() >= OWNERS_FROM {
             let records = held.iter().filter_map(|(shard, slot)| shard.slots.get(*slot));
-            for owner in records.filter_map(Record::owner) {
+            for owner in records.filter_map(Record::user) {
                 prefetch(std::ptr::without_provenance(owner.address() as usize));
             }
         }
@@ -545,7 +542,7 @@ fn entry<'a>(record: Record) -> Entry<'a> {
             Kind::Collection => Value::Collection(record.as_collection()),
             _ => Value::String(record.value()),
         },
-        owner: record.owner().map(super::user::record::UserRecord::name),
+        owner: record.owner_name(),
         record,
     }
 }

@@ -44,13 +44,22 @@ impl HashSeed {
 }
 
 /// A key of one of the numbered databases, with its hash.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Key<'a> {
     pub(crate) hash: u64,
     pub(crate) bytes: &'a [u8],
     pub(crate) hint: Hint,
     pub(crate) db: u8,
 }
+
+// A hint says where to look, not which key it is.
+impl PartialEq for Key<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.db, self.bytes, self.hash) == (other.db, other.bytes, other.hash)
+    }
+}
+
+impl Eq for Key<'_> {}
 
 /// Where a prefetch found what is probably sought: a read of it then looks there first.
 ///

@@ -22,7 +22,7 @@ pub(super) fn delete(store: &Store, db: u8, keys: Words<'_>, now: Stamp) -> Outc
     }
     let keys: Vec<Key<'_>> = keys.iter().map(|key| Key::new(&store.seed, db, key)).collect();
     let spots: Vec<Spot<'_>> = keys.iter().map(|key| Spot::Key(*key)).collect();
-    let mut scope = Scope::of(store, &spots, &[], now);
+    let mut scope = Scope::of(store, &spots, None, now);
     let mut deleted = 0;
     for key in &keys {
         if let Some(live) = scope.find(key) {
@@ -80,7 +80,7 @@ pub(super) fn rename(
     if_absent: bool,
     now: Stamp,
 ) -> Result<Outcome, Refusal> {
-    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], &[], now);
+    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], None, now);
     let source = match scope.find(&from) {
         Some(source) => source,
         // MOVE of a key that is not there is no error; RENAME stays within one database.
@@ -114,7 +114,7 @@ pub(super) fn copy(
     if from.bytes == to.bytes && from.db == to.db {
         return Err(Refusal::SameKey);
     }
-    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], &[], now);
+    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], None, now);
     let Some(source) = scope.find(&from) else { return Ok(Outcome::Flag(false)) };
     let target = scope.find(&to);
     if target.is_some() && !replace {
@@ -132,7 +132,7 @@ pub(super) fn copy(
 /// is about to go, so a collection is handed over instead of copied.
 fn duplicate(scope: &mut Scope<'_>, source: Live, to: &Key<'_>, moving: bool) {
     let arena = &scope.store.arena;
-    let (deadline, owner) = (source.record.deadline(), source.record.owner());
+    let (deadline, owner) = (source.record.deadline(), source.record.user());
     let record = if source.record.kind() == Kind::Collection {
         let collection = if moving {
             // The source keeps an empty list until it is removed in this step; its cost goes

@@ -93,7 +93,7 @@ fn move_value(
     (to, to_side): (Key<'_>, Side),
     now: Stamp,
 ) -> Result<Outcome, Refusal> {
-    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], &[], now);
+    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], None, now);
     if let Some(live) = scope.find(&to)
         && scope.find(&from).is_some()
     {

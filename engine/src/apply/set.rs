@@ -63,7 +63,7 @@ fn move_member(
     member: &[u8],
     now: Stamp,
 ) -> Result<Outcome, Refusal> {
-    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], &[], now);
+    let mut scope = Scope::of(store, &[Spot::Key(from), Spot::Key(to)], None, now);
     if scope.find(&from).is_none() {
         return Ok(Outcome::Flag(false));
     }
@@ -93,7 +93,7 @@ fn store_combined(
         sources.iter().map(|name| Key::new(&store.seed, destination.db, name)).collect();
     let mut spots: Vec<Spot<'_>> = keys.iter().map(|key| Spot::Key(*key)).collect();
     spots.push(Spot::Key(destination));
-    let mut scope = Scope::of(store, &spots, &[], now);
+    let mut scope = Scope::of(store, &spots, None, now);
     let mut sets = Vec::with_capacity(keys.len());
     for key in &keys {
         sets.push(set_of(&mut scope, key)?);

@@ -20,7 +20,7 @@ pub(super) fn set(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, R
     let store = &engine.store;
     let owner_name = owner.map(|name| UserName::new(&store.seed, name));
     let mut scope = match owner_name {
-        Some(name) => Scope::of(store, &[Spot::Key(*key)], &[name], now),
+        Some(name) => Scope::of(store, &[Spot::Key(*key)], Some(name), now),
         None => Scope::of_key(store, *key, now),
     };
     let live = scope.find(key);
@@ -75,7 +75,7 @@ fn put(
         }
         Some(live) if is_of(live, owner) => {
             // In its place in the user's index, too: the user is not without entries meanwhile.
-            let record = Record::string(&store.arena, key, value, deadline, live.record.owner());
+            let record = Record::string(&store.arena, key, value, deadline, live.record.user());
             scope.replace(live, record);
             scope.note_deadline(record);
             Ok(())
@@ -99,7 +99,7 @@ fn put(
 }
 
 fn is_of(live: Live, owner: Option<UserName<'_>>) -> bool {
-    let present = live.record.owner().map(super::super::user::record::UserRecord::name);
+    let present = live.record.owner_name();
     present.is_some() && present == owner.map(|name| name.bytes)
 }
 
@@ -113,7 +113,7 @@ fn rewrite(
     let Some(live) = live else { return put(scope, key, None, (value, Stamp::NEVER), None) };
     scope.shard(live.shard).before_change(live.slot);
     if !live.record.overwrite_value(value) {
-        let (deadline, owner) = (live.record.deadline(), live.record.owner());
+        let (deadline, owner) = (live.record.deadline(), live.record.user());
         let record = Record::string(&scope.store.arena, key, value, deadline, owner);
         scope.replace(live, record);
     }
@@ -142,7 +142,7 @@ pub(super) fn set_many(
     }
     let spots: Vec<Spot<'_>> =
         pairs.pairs().map(|(key, _)| Spot::Key(Key::new(&store.seed, db, key))).collect();
-    let mut scope = Scope::of(store, &spots, &[], now);
+    let mut scope = Scope::of(store, &spots, None, now);
     let keys =
         || spots.iter().filter_map(|spot| if let Spot::Key(key) = spot { Some(key) } else { None });
     if if_none_exist && keys().any(|key| scope.find(key).is_some()) {

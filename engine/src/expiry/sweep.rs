@@ -12,6 +12,7 @@ use crate::store::record::Record;
 use crate::store::scope::{Scope, Spot};
 use crate::store::shard::deadline_of;
 use crate::time::Stamp;
+use crate::user::sessions::Location;
 
 /// How many entries are looked at under one guard.
 const SLICE: usize = 128;
@@ -51,9 +52,9 @@ pub(crate) fn sweep(store: &Store, now: Stamp, entries_max: usize) -> Swept {
         }
     }
     for users in 0..store.users.len() {
-        while let Some(revoked) = revoke_slice(store, users) {
+        while let Some((revoked, looked)) = revoke_slice(store, users) {
             swept.revoked += revoked;
-            looked_at += revoked as usize;
+            looked_at += looked;
             if looked_at >= entries_max {
                 swept.more = true;
                 return swept;
@@ -110,9 +111,9 @@ fn reclaim(store: &Store, entry: &Owned, now: Stamp) -> bool {
     match entry {
         Owned::Key(db, name) => {
             let key = Key::new(&store.seed, *db, name);
-            Scope::of(store, &[Spot::Key(key)], &[], now).reap_key(&key)
+            Scope::of(store, &[Spot::Key(key)], None, now).reap_key(&key)
         }
-        Owned::Session(id) => Scope::of(store, &[Spot::Session(*id)], &[], now).reap_session(id),
+        Owned::Session(id) => Scope::of(store, &[Spot::Session(*id)], None, now).reap_session(id),
     }
 }
 
@@ -134,9 +135,17 @@ pub(crate) fn reclaim_expired(store: &Store, now: Stamp) {
     }
 }
 
-/// Reclaims one slice of a revoked incarnation's sessions; `None` when the shard has none.
-fn revoke_slice(store: &Store, index: usize) -> Option<u64> {
+/// Reclaims one slice of revoked sessions, and how many were looked at; `None` when the shard has none.
+fn revoke_slice(store: &Store, index: usize) -> Option<(u64, usize)> {
     let mut scope = Scope::of_user_shard(store, index);
+    let stale = scope.take_stale_alone(index, SLICE);
+    if !stale.is_empty() {
+        let reclaim = |location: &Location| {
+            let slot = location.slot();
+            scope.with_shard(location.shard(), |scope| scope.reclaim_stale_alone(index, slot))
+        };
+        return Some((stale.iter().map(reclaim).map(u64::from).sum(), stale.len()));
+    }
     let user = scope.next_revoked(index)?;
     let locations: Vec<_> = user.sessions().after(0).take(SLICE).collect();
     let mut revoked = 0;
@@ -148,5 +157,5 @@ fn revoke_slice(store: &Store, index: usize) -> Option<u64> {
     if user.sessions().is_empty() {
         scope.drop_revoked(index, user);
     }
-    Some(revoked)
+    Some((revoked, revoked as usize))
 }

@@ -8,7 +8,7 @@ use crate::engine::Engine;
 use crate::key::{SessionHash, Words};
 use crate::outcome::{Outcome, Refusal, SessionBrief};
 use crate::store::Store;
-use crate::store::record::{Kind, Record, SessionParts};
+use crate::store::record::{Kind, Owner, Record, SessionParts};
 use crate::store::scope::{Live, Scope};
 use crate::time::Stamp;
 
@@ -17,7 +17,7 @@ pub(crate) fn parts_of<'a>(record: Record) -> Option<SessionParts<'a>> {
     let (seen, limits) = record.seen();
     Some(SessionParts {
         id: record.session_hash(),
-        user: record.owner()?,
+        owner: owner_of(record)?,
         created: record.created(),
         seen,
         authenticated: record.authenticated(),
@@ -26,6 +26,10 @@ pub(crate) fn parts_of<'a>(record: Record) -> Option<SessionParts<'a>> {
         meta: record.meta(),
         data: record.data(),
     })
+}
+
+fn owner_of<'a>(record: Record) -> Option<Owner<'a>> {
+    record.alone().map(Owner::Alone).or_else(|| record.user().map(Owner::User))
 }
 
 /// Runs `change` on the live session of an id, in a scope that holds its shard.

@@ -5,11 +5,10 @@ use crate::key::SessionHash;
 use crate::op::{Cap, Limits, Op};
 use crate::outcome::{Outcome, Refusal, SessionBrief};
 use crate::store::Store;
-use crate::store::record::{Record, SessionParts};
+use crate::store::record::{Owner, Record, SessionParts};
 use crate::store::scope::{Scope, Spot};
 use crate::store::shard::{absolute_deadline, idle_deadline};
 use crate::time::Stamp;
-use crate::user::record::UserRecord;
 use crate::user::shard::UserName;
 
 /// SESSION.CREATE.
@@ -22,7 +21,7 @@ pub(crate) fn create(store: &Store, op: &Op<'_>, now: Stamp) -> Result<Outcome, 
     if let Some(cap) = cap {
         return create_capped(store, op, name, *cap, &meta, now);
     }
-    let mut scope = Scope::of(store, &[Spot::Session(*id)], &[name], now);
+    let mut scope = Scope::of(store, &[Spot::Session(*id)], Some(name), now);
     let outcome = insert(&mut scope, *id, name, *limits, data, &meta)?;
     look_once_when_many(&mut scope, name);
     Ok(outcome)
@@ -31,7 +30,7 @@ pub(crate) fn create(store: &Store, op: &Op<'_>, now: Stamp) -> Result<Outcome, 
 /// A user who has just got many sessions: looks once until when they live, while that is cheap, so that
 /// no count and no logout everywhere has to later, when they are a hundred thousand (promise 2).
 fn look_once_when_many(scope: &mut Scope<'_>, name: UserName<'_>) {
-    if let Some(user) = scope.find_user(name)
+    if let Some(user) = scope.find_record(name)
         && user.sessions().has_just_become_many()
     {
         scope.release_shards();
@@ -52,12 +51,12 @@ fn create_capped(
     let Op::SessionCreate { id, limits, data, .. } = op else { return Ok(Outcome::Nil) };
     // The sessions a user has lie in any shard, and shards are held one at a time below users; so the
     // scope holds the user only, and the new session's shard is looked at and let go before.
-    let mut scope = Scope::of(store, &[Spot::Session(*id)], &[name], now);
+    let mut scope = Scope::of(store, &[Spot::Session(*id)], Some(name), now);
     scope.release_shards();
     if is_taken(store, id, now) {
         return Err(Refusal::SessionExists);
     }
-    if let Some(user) = scope.find_user(name) {
+    if let Some(user) = scope.find_record(name) {
         let mut live = list::live_sessions(store, user, now);
         let room = cap.sessions_max.max(1) as usize;
         if live.len() >= room {
@@ -101,11 +100,11 @@ fn insert(
     }
     scope.has_room(id.hash())?;
     let number = scope.acquire_limits(id.hash(), limits).ok_or(Refusal::TooManyEntries)?;
-    let user = scope.user(name);
+    let owner = scope.owner_of_another(name);
     let now = scope.now;
     let parts = SessionParts {
         id,
-        user,
+        owner,
         created: now,
         seen: now,
         authenticated: now,
@@ -128,8 +127,12 @@ pub(crate) fn insert_parts(
     let live = scope.insert(parts.id.hash(), record);
     let location = scope.location(live);
     let expires = expires(limits, parts.seen, parts.authenticated);
-    let user: UserRecord = parts.user;
-    scope.link(user, location, expires);
+    match parts.owner {
+        Owner::User(user) => scope.link(user, location, expires),
+        Owner::Alone(alone) => {
+            scope.link_alone(UserName::new(&scope.store.seed, alone.name), location);
+        }
+    }
     SessionBrief { handle: parts.id, created: parts.created, expires }
 }
 

@@ -9,11 +9,11 @@ use crate::engine::SessionView;
 use crate::key::SessionHash;
 use crate::session::read::view;
 use crate::store::Store;
-use crate::store::record::Kind;
+use crate::store::record::{Kind, Record};
 use crate::time::Stamp;
 use crate::user::record::UserRecord;
 use crate::user::sessions::Location;
-use crate::user::shard::UserName;
+use crate::user::shard::{Held, UserName};
 
 /// A live session of a user, as far as choosing among them needs it.
 pub(crate) struct LiveSession {
@@ -41,14 +41,37 @@ pub(crate) fn live_sessions(store: &Store, user: UserRecord, now: Stamp) -> Vec<
 
 /// Whether any entry of a user is live: mostly the first one looked at. The caller holds the user's
 /// shard and no key shard.
-pub(crate) fn any_live(store: &Store, user: UserRecord, now: Stamp) -> bool {
-    let epoch = store.epoch();
-    user.sessions().all_live_until().is_some_and(|until| until.alive_at(now))
-        || user.sessions().after(0).any(|location| {
-            let shard = store.shards[location.shard()].lock.read();
-            let record = shard.slots.get(location.slot());
-            record.is_some_and(|record| shard.is_live(record, epoch, now))
-        })
+pub(crate) fn any_live(store: &Store, held: Held, now: Stamp) -> bool {
+    let is_live = |location: Location| with_live_at(store, location, now, |_| ()).is_some();
+    match held {
+        Held::Alone(location) => is_live(location),
+        Held::User(user) => {
+            user.sessions().all_live_until().is_some_and(|until| until.alive_at(now))
+                || user.sessions().after(0).any(is_live)
+        }
+    }
+}
+
+/// The generation of a user that has a live entry. The caller holds the user's shard and no key shard.
+pub(crate) fn live_generation(store: &Store, held: Held, now: Stamp) -> Option<u64> {
+    match held {
+        Held::Alone(location) => {
+            with_live_at(store, location, now, Record::alone)?.map(|user| user.generation)
+        }
+        Held::User(user) => any_live(store, held, now).then(|| user.generation()),
+    }
+}
+
+/// Looks at the record at a location if it is live.
+fn with_live_at<R>(
+    store: &Store,
+    location: Location,
+    now: Stamp,
+    look: impl FnOnce(Record) -> R,
+) -> Option<R> {
+    let shard = store.shards[location.shard()].lock.read();
+    let record = shard.slots.get(location.slot())?;
+    shard.is_live(record, store.epoch(), now).then(|| look(record))
 }
 
 /// How many entries of a user are live. The caller holds the user's shard and no key shard.
@@ -83,7 +106,11 @@ pub(crate) fn live_count(store: &Store, user: UserRecord, now: Stamp) -> u64 {
 pub(crate) fn count(store: &Store, user: &[u8], now: Stamp) -> u64 {
     let name = UserName::new(&store.seed, user);
     let users = store.lock_users(name.hash);
-    users.find(name).map_or(0, |user| live_count(store, user, now))
+    match users.find(store, name) {
+        None => 0,
+        Some(Held::User(user)) => live_count(store, user, now),
+        Some(held) => u64::from(any_live(store, held, now)),
+    }
 }
 
 /// See [`crate::Engine::sessions_of`].
@@ -97,11 +124,15 @@ pub(crate) fn visit(
 ) -> u64 {
     let name = UserName::new(&store.seed, user);
     let users = store.lock_users(name.hash);
-    let Some(user) = users.find(name) else { return 0 };
+    let Some(held) = users.find(store, name) else { return 0 };
     let epoch = store.epoch();
     let Ok(from) = u32::try_from(cursor) else { return 0 };
     let mut visited = 0;
-    for location in user.sessions().after(from) {
+    let (alone, several) = match held {
+        Held::Alone(location) => (Some(location).filter(|at| at.number() >= from), None),
+        Held::User(user) => (None, Some(user.sessions().after(from))),
+    };
+    for location in alone.into_iter().chain(several.into_iter().flatten()) {
         if visited >= count.max(1) {
             return u64::from(location.number());
         }

@@ -84,7 +84,7 @@ pub(crate) fn view<'a>(shard: &Shard, record: Record) -> SessionView<'a> {
     let ends = absolute_deadline(limits, authenticated);
     SessionView {
         handle: record.session_hash(),
-        user: record.owner().map_or(&[], |owner| owner.name()),
+        user: record.owner_name().unwrap_or_default(),
         data: record.data(),
         meta: Meta { encoded: record.meta() },
         created: record.created(),

@@ -12,7 +12,8 @@ use crate::store::record::Kind;
 use crate::store::scope::{Live, Scope, Spot};
 use crate::time::Stamp;
 use crate::user::record::UserRecord;
-use crate::user::shard::UserName;
+use crate::user::sessions::Location;
+use crate::user::shard::{Held, UserName};
 
 /// SESSION.REVOKE, and with a user SESSION.REVOKEHANDLE: only that user's sessions.
 ///
@@ -28,7 +29,7 @@ pub(crate) fn revoke(
         let targets: Vec<SessionHash> =
             ids.iter().filter_map(|id| read::resolve(store, id, now)).collect();
         let spots: Vec<Spot<'_>> = targets.iter().map(|id| Spot::Session(*id)).collect();
-        let mut scope = Scope::of(store, &spots, &[], now);
+        let mut scope = Scope::of(store, &spots, None, now);
         let found: Vec<Live> = targets.iter().filter_map(|id| scope.find_session(id)).collect();
         if found.iter().any(|live| live.record.kind() == Kind::Alias) {
             // A rotation with grace came between: its session is what has to end.
@@ -42,7 +43,7 @@ fn end_all(scope: &mut Scope<'_>, targets: &[SessionHash], user: Option<&[u8]>) 
     let mut revoked = 0;
     for id in targets {
         if let Some(live) = scope.find_session(id)
-            && user.is_none_or(|name| live.record.owner().is_some_and(|owner| owner.name() == name))
+            && user.is_none_or(|name| live.record.owner_name() == Some(name))
         {
             scope.remove(live);
             revoked += 1;
@@ -61,11 +62,18 @@ pub(crate) fn revoke_user(
     now: Stamp,
 ) -> Outcome {
     let name = UserName::new(&store.seed, user);
-    let mut scope = Scope::of(store, &[], &[name], now);
+    let mut scope = Scope::of_user(store, name, now);
     // Drawn whether or not there is a session: whether an expired one was swept must not show, and
     // what else was issued to this user is to end, too.
     let generation = store.generations.fetch_add(1, Ordering::Relaxed) + 1;
-    let Some(old) = scope.find_user(name) else { return Outcome::Integer(0) };
+    let old = match scope.find_user(name) {
+        None => return Outcome::Integer(0),
+        Some(Held::User(old)) => old,
+        Some(Held::Alone(location)) => {
+            let kept = except.and_then(|id| read::resolve(store, &id, now));
+            return Outcome::Integer(end_alone(&mut scope, location, kept, (name, generation)));
+        }
+    };
     let live = list::live_count(store, old, now);
     // With the user held no rotation of a session of this user can come between.
     let except = except.and_then(|id| read::resolve(store, &id, now));
@@ -77,7 +85,26 @@ pub(crate) fn revoke_user(
     Outcome::Integer(live as i64 - i64::from(kept))
 }
 
-/// Moves one session of a user to a new incarnation that takes the old one's place in the table.
+/// Ends the only session of a user, which is as short as marking it, or keeps it; how many were ended.
+fn end_alone(
+    scope: &mut Scope<'_>,
+    location: Location,
+    kept: Option<SessionHash>,
+    (name, generation): (UserName<'_>, u64),
+) -> i64 {
+    scope.with_shard(location.shard(), |scope| match scope.at_slot(location.slot()) {
+        Some(live) if kept.is_some_and(|id| live.record.is_session(&id)) => {
+            scope.leave_alone(live, name, generation);
+            0
+        }
+        _ => {
+            scope.remove_slot(location.slot());
+            1
+        }
+    })
+}
+
+/// Makes one session of a user all the user has, under the new generation.
 fn keep(
     scope: &mut Scope<'_>,
     old: UserRecord,
@@ -86,15 +113,14 @@ fn keep(
     generation: u64,
 ) -> bool {
     let store = scope.store;
+    scope.reserve_alone(name);
     scope.with_shard(store.shard_of(id.hash()), |scope| {
         let Some(live) = scope.live_session(&id) else { return false };
-        if live.record.kind() != Kind::Session || live.record.owner() != Some(old) {
+        if live.record.kind() != Kind::Session || live.record.user() != Some(old) {
             return false;
         }
         scope.detach_user(old);
-        let new = scope.user(name);
-        new.set_generation(generation);
-        scope.move_session(live, old, new);
+        scope.leave_alone(live, name, generation);
         true
     })
 }
@@ -104,10 +130,19 @@ pub(crate) fn revoke_all(engine: &Engine, now: Stamp) -> Outcome {
     // What has expired by now is not counted, so it is reclaimed first.
     sweep::reclaim_expired(&engine.store, now);
     let store = &engine.store;
-    let mut users: Vec<_> = store.users.iter().map(|users| users.lock()).collect();
+    let (epoch, mut users) = loop {
+        let users: Vec<_> = store.users.iter().map(|users| users.lock()).collect();
+        let epoch = store.epoch();
+        if !users.iter().any(|users| users.holds_ambiguous(epoch)) {
+            break (epoch, users);
+        }
+        // The last few logouts of everybody came faster than the sweep: it is done now.
+        drop(users);
+        while sweep::sweep(store, now, usize::MAX).more {}
+    };
     let live: u64 = users.iter().map(|users| users.sessions).sum();
     for users in &mut users {
-        users.set_aside_all();
+        users.set_aside_all(epoch);
     }
     store.generations.fetch_add(1, Ordering::Relaxed);
     store.epoch.fetch_add(1, Ordering::AcqRel);

@@ -5,14 +5,15 @@
 //! the same session, is neither counted nor listed, and dies with it.
 
 use super::change::parts_of;
-use super::create::insert_parts;
+use super::create::{expires, insert_parts};
 use super::read;
 use crate::key::SessionHash;
-use crate::outcome::{Outcome, Refusal};
+use crate::outcome::{Outcome, Refusal, SessionBrief};
 use crate::store::Store;
-use crate::store::record::{Kind, Record, SessionParts};
+use crate::store::record::{Kind, Owner, Record, SessionParts};
 use crate::store::scope::{Scope, Spot};
 use crate::time::Stamp;
+use crate::user::shard::UserName;
 
 /// SESSION.ROTATE.
 pub(crate) fn rotate(
@@ -24,7 +25,7 @@ pub(crate) fn rotate(
 ) -> Result<Outcome, Refusal> {
     let (mut scope, id, old) = loop {
         let id = read::resolve(store, id, now).ok_or(Refusal::NoSession)?;
-        let mut scope = Scope::of(store, &[Spot::Session(id), Spot::Session(*new_id)], &[], now);
+        let mut scope = Scope::of(store, &[Spot::Session(id), Spot::Session(*new_id)], None, now);
         let old = scope.find_session(&id).ok_or(Refusal::NoSession)?;
         // An alias here means that another rotation came between: look again.
         if old.record.kind() == Kind::Session {
@@ -39,13 +40,21 @@ pub(crate) fn rotate(
     let number = scope.acquire_limits(new_id.hash(), limits).ok_or(Refusal::TooManyEntries)?;
     let parts = parts_of(old.record).ok_or(Refusal::NoSession)?;
     let seen = parts.seen.max(now);
-    // The new one comes before the old one goes, so that the user keeps its place in the table.
     let parts = SessionParts { id: *new_id, limits: number, seen, ..parts };
-    let brief = insert_parts(&mut scope, &parts, limits);
-    scope.remove(old);
+    let created = parts.created;
+    // The new one comes before the old one goes, so that the user keeps its place in the index.
+    if let Owner::Alone(alone) = parts.owner {
+        let new = scope.insert(new_id.hash(), Record::session(&store.arena, &parts));
+        scope.succeed_alone(old, new, UserName::new(&store.seed, alone.name));
+    } else {
+        insert_parts(&mut scope, &parts, limits);
+        scope.remove(old);
+    }
+    let expires = expires(limits, seen, parts.authenticated);
+    let brief = SessionBrief { handle: *new_id, created, expires };
     if grace_millis > 0 {
         let deadline = now.plus_millis(grace_millis);
-        let stands_for = (*new_id, brief.created);
+        let stands_for = (*new_id, created);
         let alias = Record::alias(&store.arena, id, stands_for, deadline);
         scope.insert(id.hash(), alias);
     }

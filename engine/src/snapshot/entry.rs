@@ -69,12 +69,12 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
             out.push(record.db());
             bytes(out, record.key_bytes());
             varint::push(out, record.deadline().millis());
-            match record.owner() {
+            match record.owner_parts() {
                 None => out.push(0),
-                Some(owner) => {
+                Some((name, generation)) => {
                     out.push(1);
-                    bytes(out, owner.name());
-                    varint::push(out, owner.generation());
+                    bytes(out, name);
+                    varint::push(out, generation);
                 }
             }
             if record.kind() == Kind::Collection {
@@ -89,11 +89,9 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
             let (seen, number) = record.seen();
             let limits = limits.get(number);
             out.extend_from_slice(&record.session_hash().0);
-            bytes(out, record.owner().map_or(&[], |owner| owner.name()));
-            varint::push(
-                out,
-                record.owner().map_or(0, super::super::user::record::UserRecord::generation),
-            );
+            let (name, generation) = record.owner_parts().unwrap_or_default();
+            bytes(out, name);
+            varint::push(out, generation);
             varint::push(out, record.created().millis());
             varint::push(out, seen.millis());
             varint::push(out, record.authenticated().millis());

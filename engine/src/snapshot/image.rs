@@ -40,9 +40,8 @@ impl Instant {
 
     fn was_live(&self, limits: &LimitsTable, record: Record) -> bool {
         deadline_of(limits, record).alive_at(self.now)
-            && record.owner().is_none_or(|owner| {
-                owner.alive_in(self.epoch) || self.retired.lock().contains(&owner.address())
-            })
+            && (record.alive_in(self.epoch)
+                || record.user().is_some_and(|user| self.retired.lock().contains(&user.address())))
     }
 }
 

@@ -11,7 +11,7 @@ use super::verify::check;
 use crate::engine::Engine;
 use crate::key::{DATABASES, Key};
 use crate::session::create::insert_parts;
-use crate::store::record::{Record, SessionParts};
+use crate::store::record::{Alone, Owner, Record, SessionParts};
 use crate::store::scope::{Scope, Spot};
 use crate::time::Stamp;
 use crate::user::record::UserRecord;
@@ -116,7 +116,7 @@ fn put(engine: &Engine, entry: &Entry<'_>, now: Stamp, at: usize) -> Result<(), 
         Entry::Plain { db, key, deadline, owner, value, is_collection } => {
             let key = Key::new(&store.seed, *db, key);
             let name = owner.map(|(name, _)| UserName::new(&store.seed, name));
-            let mut scope = Scope::of(store, &[Spot::Key(key)], name.as_slice(), now);
+            let mut scope = Scope::of(store, &[Spot::Key(key)], name, now);
             if scope.find(&key).is_some() {
                 return Err(RestoreError::Damaged(at));
             }
@@ -145,7 +145,7 @@ fn put(engine: &Engine, entry: &Entry<'_>, now: Stamp, at: usize) -> Result<(), 
         }
         Entry::Session(session) => put_session(engine, session, now, at)?,
         Entry::Alias { id, stands_for, created, deadline } => {
-            let mut scope = Scope::of(store, &[Spot::Session(*id)], &[], now);
+            let mut scope = Scope::of(store, &[Spot::Session(*id)], None, now);
             if scope.find_session(id).is_some() {
                 return Err(RestoreError::Damaged(at));
             }
@@ -166,16 +166,23 @@ fn put_session(
     let store = &engine.store;
     let over_limit = RestoreError::OverLimit(at);
     let name = UserName::new(&store.seed, session.user);
-    let mut scope = Scope::of(store, &[Spot::Session(session.id)], &[name], now);
+    let mut scope = Scope::of(store, &[Spot::Session(session.id)], Some(name), now);
     if scope.find_session(&session.id).is_some() {
         return Err(RestoreError::Damaged(at));
     }
     let hash = session.id.hash();
     scope.has_room(hash).map_err(|_| over_limit)?;
     let limits = scope.acquire_limits(hash, session.limits).ok_or(over_limit)?;
+    let owner = match scope.owner_of_another(name) {
+        Owner::User(user) => {
+            user.set_generation(session.generation);
+            Owner::User(user)
+        }
+        Owner::Alone(alone) => Owner::Alone(Alone { generation: session.generation, ..alone }),
+    };
     let parts = SessionParts {
         id: session.id,
-        user: user(&mut scope, name, session.generation),
+        owner,
         created: session.created,
         seen: session.seen,
         authenticated: session.authenticated,

@@ -28,7 +28,8 @@ use self::shard::Shard;
 use self::table::Table;
 use crate::key::HashSeed;
 use crate::snapshot::image::Instant;
-use crate::user::shard::UserShard;
+use crate::user::record::UserRecord;
+use crate::user::shard::{UserName, UserShard};
 
 /// How many shards the users have.
 pub(crate) const USER_SHARDS: usize = 256;
@@ -122,6 +123,14 @@ impl Store {
     #[inline]
     pub(crate) fn read(&self, hash: u64) -> ReadGuard<'_, Shard> {
         self.shards[self.shard_of(hash)].lock.read()
+    }
+
+    /// The user shard of the user a record belongs to.
+    pub(crate) fn owner_shard(&self, record: Record) -> Option<usize> {
+        match record.alone() {
+            Some(alone) => Some(Self::user_shard_of(UserName::new(&self.seed, alone.name).hash)),
+            None => record.user().map(UserRecord::shard),
+        }
     }
 
     /// The user shard of a hash.

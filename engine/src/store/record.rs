@@ -3,11 +3,17 @@
 //! ```text
 //! plain     0 deadline u44, database u4, key length u16   8 kind, owned, value length u29
 //!           12 [owner u64]  key  value            (a collection's value is the address of its box)
-//! session   0 seen u44, limits u20   8 kind, flags, data length u24   12 version u32
-//!           16 hash  32 created u48  38 user u48  44 [authenticated u48] [meta length u16, meta] data
-//! alias     0 deadline u44, zero u20   8 kind   16 hash  32 hash of the session it stands for
-//!           48 when that began u48: a session made later under the same id is another one
+//! session   0 seen u44, limits u20   8 kind, flags, data length u24   12 hash  28 created u48
+//!           34 [authenticated u48] [version u32] owner [meta length u16, meta] data
+//! owner     user u48; of a user's only entry: name length u6, half the generation's length u2,
+//!           [name length u16] generation  name
+//! alias     0 deadline u44, zero u20   8 kind   12 hash  28 hash of the session it stands for
+//!           44 when that began u48: a session made later under the same id is another one
 //! ```
+//!
+//! What is in brackets is there when it says something: a version past 1, a name of 63 bytes or more.
+//! A session that is all its user has holds what a user's record would, and two bits of the epoch in its
+//! flags, so that most users have no record and a lookup has no user to go to.
 //!
 //! Deadlines and `seen` are atomics: extending one needs only the shard's read guard. Everything else
 //! changes under its write guard. A session's limits are a number into its shard's table of limits:
@@ -29,9 +35,17 @@ use crate::user::record::UserRecord;
 use crate::value::Collection;
 
 const KIND_MASK: u32 = 0b11;
+/// Of a plain record: it belongs to a user.
 const FLAG_OWNED: u32 = 0b100;
+/// Of a session: it is all its user has.
+const FLAG_ALONE: u32 = 0b100;
 const FLAG_AUTHENTICATED: u32 = 0b1000;
 const FLAG_META: u32 = 0b1_0000;
+const FLAG_VERSION: u32 = 0b10_0000;
+/// Where the epoch's low bits are in the head of a session that is all its user has.
+const EPOCH_SHIFT: u32 = 6;
+/// How many epochs such a session can tell apart.
+pub(crate) const EPOCHS: u32 = 4;
 /// Where the value's length begins in a plain record's head.
 const VALUE_SHIFT: u32 = 3;
 /// Where the data's length begins in a session's head.
@@ -42,8 +56,18 @@ const LOW_MASK: u64 = (1 << LOW_BITS) - 1;
 const DATABASE_SHIFT: u32 = 16;
 
 const PLAIN_HEADER_BYTES: usize = 12;
-const SESSION_HEADER_BYTES: usize = 44;
-const ALIAS_BYTES: usize = 54;
+const HASH_OFFSET: usize = 12;
+const CREATED_OFFSET: usize = 28;
+const SESSION_HEADER_BYTES: usize = 34;
+const STANDS_FOR_OFFSET: usize = 28;
+const ALIAS_CREATED_OFFSET: usize = 44;
+const ALIAS_BYTES: usize = 50;
+/// What a session that was never saved has for a version.
+const FIRST_VERSION: u32 = 1;
+/// This length of a name means that two more bytes say it.
+const LONG_NAME: usize = 63;
+const LONG_NAME_MASK: u8 = 63;
+const GENERATION_SHIFT: u32 = 6;
 const LIMITS_BITS: u32 = LOW_BITS;
 
 /// Longest value of a plain record.
@@ -71,10 +95,40 @@ unsafe impl Send for Record {}
 // SAFETY: as above.
 unsafe impl Sync for Record {}
 
+/// Whose a session is.
+#[derive(Clone, Copy)]
+pub(crate) enum Owner<'a> {
+    /// One of several entries, or such that were.
+    User(UserRecord),
+    /// The only entry.
+    Alone(Alone<'a>),
+}
+
+/// What the only entry of a user holds of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Alone<'a> {
+    pub(crate) name: &'a [u8],
+    pub(crate) generation: u64,
+    /// Of which the low bits count, see [`EPOCHS`].
+    pub(crate) epoch: u32,
+}
+
+impl Alone<'_> {
+    /// How many pairs of bytes the generation takes.
+    fn generation_pairs(self) -> usize {
+        (u64::BITS - self.generation.leading_zeros()).div_ceil(16) as usize
+    }
+
+    fn size_bytes(self) -> usize {
+        let long = if self.name.len() < LONG_NAME { 0 } else { 2 };
+        1 + long + 2 * self.generation_pairs() + self.name.len()
+    }
+}
+
 /// The fields a session record is made from.
 pub(crate) struct SessionParts<'a> {
     pub(crate) id: SessionHash,
-    pub(crate) user: UserRecord,
+    pub(crate) owner: Owner<'a>,
     pub(crate) created: Stamp,
     pub(crate) seen: Stamp,
     pub(crate) authenticated: Stamp,
@@ -87,8 +141,13 @@ pub(crate) struct SessionParts<'a> {
 impl SessionParts<'_> {
     fn size_bytes(&self) -> usize {
         let authenticated = if self.authenticated == self.created { 0 } else { 6 };
+        let version = if self.version == FIRST_VERSION { 0 } else { 4 };
+        let owner = match self.owner {
+            Owner::User(_) => 6,
+            Owner::Alone(alone) => alone.size_bytes(),
+        };
         let meta = if self.meta.is_empty() { 0 } else { 2 + self.meta.len() };
-        SESSION_HEADER_BYTES + authenticated + meta + self.data.len()
+        SESSION_HEADER_BYTES + authenticated + version + owner + meta + self.data.len()
     }
 }
 
@@ -158,12 +217,27 @@ impl Record {
     }
 
     fn fill_session(self, parts: &SessionParts<'_>) {
-        let mut flags = FLAG_OWNED;
+        let mut flags = 0;
         let mut offset = SESSION_HEADER_BYTES;
         if parts.authenticated != parts.created {
             flags |= FLAG_AUTHENTICATED;
             self.put(offset, low_six(parts.authenticated.millis()));
             offset += 6;
+        }
+        if parts.version != FIRST_VERSION {
+            flags |= FLAG_VERSION;
+            self.put(offset, parts.version.to_le_bytes());
+            offset += 4;
+        }
+        match parts.owner {
+            Owner::User(user) => {
+                self.put(offset, low_six(user.address()));
+                offset += 6;
+            }
+            Owner::Alone(alone) => {
+                flags |= FLAG_ALONE | (alone.epoch % EPOCHS) << EPOCH_SHIFT;
+                offset = self.put_alone(offset, alone);
+            }
         }
         if !parts.meta.is_empty() {
             flags |= FLAG_META;
@@ -175,10 +249,24 @@ impl Record {
         let seen = parts.seen.millis() << LIMITS_BITS | u64::from(parts.limits);
         self.put(0, seen.to_ne_bytes());
         self.put_head(Kind::Session as u32 | flags | (parts.data.len() as u32) << DATA_SHIFT);
-        self.put(12, parts.version.to_le_bytes());
-        self.put(16, parts.id.0);
-        self.put(32, low_six(parts.created.millis()));
-        self.put(38, low_six(parts.user.address()));
+        self.put(HASH_OFFSET, parts.id.0);
+        self.put(CREATED_OFFSET, low_six(parts.created.millis()));
+    }
+
+    /// Writes what a user's only entry holds of it; where that ends.
+    fn put_alone(self, mut offset: usize, alone: Alone<'_>) -> usize {
+        let pairs = alone.generation_pairs();
+        let short = alone.name.len().min(LONG_NAME);
+        self.put(offset, [short as u8 | (pairs as u8) << GENERATION_SHIFT]);
+        offset += 1;
+        if short == LONG_NAME {
+            self.put(offset, (alone.name.len() as u16).to_le_bytes());
+            offset += 2;
+        }
+        self.put_slice(offset, &low_six(alone.generation)[..2 * pairs]);
+        offset += 2 * pairs;
+        self.put_slice(offset, alone.name);
+        offset + alone.name.len()
     }
 
     /// An alias: after a rotation with grace, the old id stands for the new session, which began at
@@ -192,9 +280,9 @@ impl Record {
         let record = Self(arena.allocate(ALIAS_BYTES));
         record.put(0, (deadline.millis() << LOW_BITS).to_ne_bytes());
         record.put_head(Kind::Alias as u32);
-        record.put(16, id.0);
-        record.put(32, stands_for.0);
-        record.put(48, low_six(created.millis()));
+        record.put(HASH_OFFSET, id.0);
+        record.put(STANDS_FOR_OFFSET, stands_for.0);
+        record.put(ALIAS_CREATED_OFFSET, low_six(created.millis()));
         record
     }
 
@@ -257,38 +345,108 @@ impl Record {
     /// Whether this is the session or alias of `id`. Compares in constant time (requirement R3).
     pub(crate) fn is_session(self, id: &SessionHash) -> bool {
         self.in_session_space()
-            && u128::from_ne_bytes(self.get(16)) ^ u128::from_ne_bytes(id.0) == 0
+            && u128::from_ne_bytes(self.get(HASH_OFFSET)) ^ u128::from_ne_bytes(id.0) == 0
     }
 
     /// The hash of a session's or alias's id.
     pub(crate) fn session_hash(self) -> SessionHash {
-        SessionHash(self.get(16))
+        SessionHash(self.get(HASH_OFFSET))
     }
 
     /// What an alias stands for.
     pub(crate) fn stands_for(self) -> SessionHash {
-        SessionHash(self.get(32))
+        SessionHash(self.get(STANDS_FOR_OFFSET))
     }
 
     /// Whether it belongs to a user.
     pub(crate) fn owned(self) -> bool {
-        self.head() & FLAG_OWNED != 0
+        self.kind() == Kind::Session || self.head() & FLAG_OWNED != 0
     }
 
-    /// The user it belongs to.
-    pub(crate) fn owner(self) -> Option<UserRecord> {
-        if !self.owned() {
-            None
-        } else if self.kind() == Kind::Session {
-            UserRecord::from_address(six(self.get(38)))
-        } else {
+    /// Whether it is a session that is all its user has.
+    #[inline]
+    pub(crate) fn is_alone(self) -> bool {
+        self.head() & (KIND_MASK | FLAG_ALONE) == Kind::Session as u32 | FLAG_ALONE
+    }
+
+    /// The record of the user it belongs to; none when it is all the user has.
+    #[inline]
+    pub(crate) fn user(self) -> Option<UserRecord> {
+        if self.kind() == Kind::Session {
+            if self.is_alone() {
+                return None;
+            }
+            UserRecord::from_address(six(self.get(self.owner_offset())))
+        } else if self.owned() {
             UserRecord::from_address(u64::from_le_bytes(self.get(PLAIN_HEADER_BYTES)))
+        } else {
+            None
         }
     }
 
-    /// Gives a session to another incarnation of its user, under the shard's write guard.
-    pub(crate) fn set_session_owner(self, owner: UserRecord) {
-        self.put(38, low_six(owner.address()));
+    /// What it holds of its user when it is all that has.
+    pub(crate) fn alone<'a>(self) -> Option<Alone<'a>> {
+        if !self.is_alone() {
+            return None;
+        }
+        let (offset, pairs, length) = self.alone_extent();
+        let mut generation = [0; 6];
+        let held = generation.get_mut(..2 * pairs)?;
+        held.copy_from_slice(self.slice(offset, 2 * pairs));
+        Some(Alone {
+            name: self.slice(offset + 2 * pairs, length),
+            generation: six(generation),
+            epoch: self.head() >> EPOCH_SHIFT & (EPOCHS - 1),
+        })
+    }
+
+    /// The name of the user it belongs to.
+    #[inline]
+    pub(crate) fn owner_name<'a>(self) -> Option<&'a [u8]> {
+        if self.is_alone() {
+            let (offset, pairs, length) = self.alone_extent();
+            return Some(self.slice(offset + 2 * pairs, length));
+        }
+        self.user().map(UserRecord::name)
+    }
+
+    /// Name and generation of the user it belongs to.
+    pub(crate) fn owner_parts<'a>(self) -> Option<(&'a [u8], u64)> {
+        match self.alone() {
+            Some(alone) => Some((alone.name, alone.generation)),
+            None => self.user().map(|user| (user.name(), user.generation())),
+        }
+    }
+
+    /// Whether its user, if any, was not logged out since, given the store's present epoch.
+    #[inline]
+    pub(crate) fn alive_in(self, epoch: u32) -> bool {
+        if self.is_alone() {
+            self.head() >> EPOCH_SHIFT & (EPOCHS - 1) == epoch % EPOCHS
+        } else {
+            self.user().is_none_or(|user| user.alive_in(epoch))
+        }
+    }
+
+    /// Of a user's only entry: where the generation begins, its pairs of bytes, the name's length.
+    fn alone_extent(self) -> (usize, usize, usize) {
+        let offset = self.owner_offset();
+        let [head] = self.get(offset);
+        let (short, pairs) =
+            (usize::from(head & LONG_NAME_MASK), usize::from(head >> GENERATION_SHIFT));
+        if short == LONG_NAME {
+            (offset + 3, pairs, usize::from(u16::from_le_bytes(self.get(offset + 1))))
+        } else {
+            (offset + 1, pairs, short)
+        }
+    }
+
+    /// Where a session's owner begins.
+    fn owner_offset(self) -> usize {
+        let head = self.head();
+        let authenticated = if head & FLAG_AUTHENTICATED == 0 { 0 } else { 6 };
+        let version = if head & FLAG_VERSION == 0 { 0 } else { 4 };
+        SESSION_HEADER_BYTES + authenticated + version
     }
 
     /// The deadline of a plain record or an alias.
@@ -333,7 +491,12 @@ impl Record {
 
     /// A session's version.
     pub(crate) fn version(self) -> u32 {
-        u32::from_le_bytes(self.get(12))
+        let head = self.head();
+        if head & FLAG_VERSION == 0 {
+            return FIRST_VERSION;
+        }
+        let authenticated = if head & FLAG_AUTHENTICATED == 0 { 0 } else { 6 };
+        u32::from_le_bytes(self.get(SESSION_HEADER_BYTES + authenticated))
     }
 
     /// When a session was last seen, and the number of its limits.
@@ -350,7 +513,8 @@ impl Record {
 
     /// When a session began, or the one that an alias stands for; a rotation keeps it.
     pub(crate) fn created(self) -> Stamp {
-        let offset = if self.kind() == Kind::Alias { 48 } else { 32 };
+        let alias = self.kind() == Kind::Alias;
+        let offset = if alias { ALIAS_CREATED_OFFSET } else { CREATED_OFFSET };
         Stamp::from_millis(six(self.get(offset)))
     }
 
@@ -417,7 +581,12 @@ impl Record {
     }
 
     fn meta_offset(self) -> usize {
-        SESSION_HEADER_BYTES + if self.head() & FLAG_AUTHENTICATED == 0 { 0 } else { 6 }
+        if self.is_alone() {
+            let (offset, pairs, length) = self.alone_extent();
+            offset + 2 * pairs + length
+        } else {
+            self.owner_offset() + 6
+        }
     }
 
     fn data_offset(self) -> usize {

@@ -13,17 +13,20 @@ use parking_lot::MutexGuard;
 use smallvec::SmallVec;
 
 use super::lanes::WriteGuard;
-use super::record::{Kind, Record};
+use super::record::{Alone, Kind, Owner, Record, SessionParts};
 use super::shard::{Found, Shard};
 use super::{ShardCell, Store};
 use crate::key::{Key, SessionHash};
 use crate::op::Limits;
 use crate::outcome::Refusal;
+use crate::session::change::parts_of;
 use crate::session::list;
 use crate::time::Stamp;
 use crate::user::record::UserRecord;
 use crate::user::sessions::Location;
-use crate::user::shard::{UserName, UserShard, cost_bytes as user_cost_bytes, free as free_user};
+use crate::user::shard::{
+    Held, UserName, UserShard, cost_bytes as user_cost_bytes, free as free_user,
+};
 
 /// Something an op is about.
 #[derive(Clone, Copy)]
@@ -72,21 +75,22 @@ impl<'e> Scope<'e> {
         let guard = store.shards[index].lock.write();
         if guard.owned_plain > 0 && guard.find_key(&key).is_some_and(|found| found.record.owned()) {
             drop(guard);
-            return Self::of(store, &[Spot::Key(key)], &[], now);
+            return Self::of(store, &[Spot::Key(key)], None, now);
         }
         let shards = SmallVec::from_buf([(index, guard)]);
         Self { store, now, users: SmallVec::new(), shards, memory_delta: 0 }
     }
 
-    /// The guards for all `spots`, for the users named, and for the users whose entries lie there.
+    /// The guards for all `spots`, for a user that is to get another entry, and for the users whose
+    /// entries lie at the spots.
     pub(crate) fn of(
         store: &'e Store,
         spots: &[Spot<'_>],
-        users: &[UserName<'_>],
+        user: Option<UserName<'_>>,
         now: Stamp,
     ) -> Self {
         let mut user_indexes: SmallVec<[usize; 4]> =
-            users.iter().map(|name| Store::user_shard_of(name.hash)).collect();
+            user.iter().map(|name| Store::user_shard_of(name.hash)).collect();
         let mut shard_indexes: SmallVec<[usize; 8]> =
             spots.iter().map(|spot| store.shard_of(spot.hash())).collect();
         shard_indexes.sort_unstable();
@@ -101,18 +105,20 @@ impl<'e> Scope<'e> {
                 shards: SmallVec::new(),
                 memory_delta: 0,
             };
-            for name in users {
-                scope.retire_if_dead(*name);
+            if let Some(name) = user {
+                scope.retire_if_dead(name);
+                scope.make_room_for_another(name);
             }
             let guards = shard_indexes.iter().map(|&at| (at, store.shards[at].lock.write()));
             scope.shards.extend(guards);
             let missing = user_indexes.len();
             for spot in spots {
                 let (_, shard) = &scope.shards[scope.position(spot.hash())];
-                if let Some(owner) = spot.find(shard).and_then(|found| found.record.owner())
-                    && !user_indexes.contains(&owner.shard())
+                let found = spot.find(shard);
+                if let Some(owner) = found.and_then(|found| store.owner_shard(found.record))
+                    && !user_indexes.contains(&owner)
                 {
-                    user_indexes.push(owner.shard());
+                    user_indexes.push(owner);
                 }
             }
             if user_indexes.len() == missing {
@@ -141,6 +147,14 @@ impl<'e> Scope<'e> {
         let result = work(self);
         self.release_shards();
         result
+    }
+
+    /// The guard of one user.
+    pub(crate) fn of_user(store: &'e Store, name: UserName<'_>, now: Stamp) -> Self {
+        let mut scope = Self::of_user_shard(store, Store::user_shard_of(name.hash));
+        scope.now = now;
+        scope.retire_if_dead(name);
+        scope
     }
 
     /// The guard of one user shard.
@@ -194,7 +208,10 @@ impl<'e> Scope<'e> {
     }
 
     fn users_of(&mut self, user: UserRecord) -> &mut UserShard {
-        let index = user.shard();
+        self.users_at(user.shard())
+    }
+
+    fn users_at(&mut self, index: usize) -> &mut UserShard {
         let held = self.users.iter_mut().find(|(at, _)| *at == index);
         &mut held.expect("users are locked before their entries are touched").1
     }
@@ -226,8 +243,9 @@ impl<'e> Scope<'e> {
     /// Whether what lies under an id could be reaped: its owner's shard, if any, is held.
     pub(crate) fn may_reap(&self, id: &SessionHash) -> bool {
         let (_, shard) = &self.shards[self.position(id.hash())];
-        let owner = shard.find_session(id).and_then(|found| found.record.owner());
-        owner.is_none_or(|owner| self.users.iter().any(|(at, _)| *at == owner.shard()))
+        let found = shard.find_session(id);
+        let owner = found.and_then(|found| self.store.owner_shard(found.record));
+        owner.is_none_or(|owner| self.users.iter().any(|(at, _)| *at == owner))
     }
 
     /// Reaps what lies under a key if it is dead; whether it was.
@@ -253,7 +271,7 @@ impl<'e> Scope<'e> {
     /// Reclaims the entry of a revoked incarnation in the one held shard.
     pub(crate) fn reclaim_revoked(&mut self, slot: u32, user: UserRecord) -> bool {
         let (index, shard) = &mut self.shards[0];
-        let record = shard.slots.get(slot).filter(|record| record.owner() == Some(user));
+        let record = shard.slots.get(slot).filter(|record| record.user() == Some(user));
         if record.is_none() {
             // Cannot be: every entry leaves its user's set when it goes. Forget it rather than hang.
             debug_assert!(false, "the index holds an entry that is not there");
@@ -265,6 +283,25 @@ impl<'e> Scope<'e> {
             self.let_go(0, slot, record);
         }
         true
+    }
+
+    /// Locations that a logout of everybody put aside, at most `count`, to be reclaimed.
+    pub(crate) fn take_stale_alone(&mut self, index: usize, count: usize) -> Vec<Location> {
+        let held = self.users.iter_mut().find(|(at, _)| *at == index);
+        held.map_or_else(Vec::new, |(_, users)| users.take_stale_alone(count))
+    }
+
+    /// Reclaims what a logout of everybody left in a slot of the one held shard, if it is still there.
+    pub(crate) fn reclaim_stale_alone(&mut self, index: usize, slot: u32) -> bool {
+        let (store, epoch) = (self.store, self.store.epoch());
+        let (_, shard) = &mut self.shards[0];
+        let stale = shard.slots.get(slot).is_some_and(|record| {
+            record.is_alone() && !record.alive_in(epoch) && store.owner_shard(record) == Some(index)
+        });
+        if stale && let Some(record) = shard.take_slot(slot) {
+            self.let_go(0, slot, record);
+        }
+        stale
     }
 
     /// Frees a revoked incarnation whose last session was reclaimed.
@@ -301,10 +338,18 @@ impl<'e> Scope<'e> {
 
     /// Unlinks a record that was taken out from its owner, and frees it.
     fn let_go(&mut self, position: usize, slot: u32, record: Record) {
-        self.memory_delta -= Shard::cost_bytes(record) as i64;
-        if let Some(owner) = record.owner() {
-            self.unlink(owner, Location::new(self.shards[position].0, slot));
+        let location = Location::new(self.shards[position].0, slot);
+        if let Some(alone) = record.alone() {
+            self.unlink_alone(record, UserName::new(&self.store.seed, alone.name), location);
+        } else if let Some(owner) = record.user() {
+            self.unlink(owner, location);
         }
+        self.release(record);
+    }
+
+    /// Frees a record that was taken out and is in no index.
+    fn release(&mut self, record: Record) {
+        self.memory_delta -= Shard::cost_bytes(record) as i64;
         self.store.free(record);
     }
 
@@ -341,23 +386,19 @@ impl<'e> Scope<'e> {
         Location::new(self.shards[live.shard].0, live.slot)
     }
 
-    /// The live incarnation of a user, made when there is none.
+    /// The live incarnation of a user, made when there is none. The user has no session that is all it
+    /// has: [`Scope::of`] saw to that.
     pub(crate) fn user(&mut self, name: UserName<'_>) -> UserRecord {
-        let index = Store::user_shard_of(name.hash);
-        let held = self.users.iter_mut().find(|(at, _)| *at == index);
-        let users = &mut held.expect("an op names its users").1;
-        if let Some(user) = users.find(name) {
-            return user;
-        }
         let generation = self.store.generations.load(Ordering::Relaxed);
-        let user = UserRecord::new(
-            &self.store.arena,
-            name.bytes,
-            index as u8,
-            self.store.epoch(),
-            generation,
-        );
-        users.insert(&self.store.seed, name, user);
+        self.find_record(name).unwrap_or_else(|| self.new_user(name, generation))
+    }
+
+    fn new_user(&mut self, name: UserName<'_>, generation: u64) -> UserRecord {
+        let store = self.store;
+        let index = Store::user_shard_of(name.hash);
+        let user =
+            UserRecord::new(&store.arena, name.bytes, index as u8, store.epoch(), generation);
+        self.users_at(index).insert(&store.seed, name, user);
         self.memory_delta += user_cost_bytes(user) as i64;
         user
     }
@@ -389,11 +430,33 @@ impl<'e> Scope<'e> {
         }
     }
 
-    /// The live incarnation of a user.
-    pub(crate) fn find_user(&self, name: UserName<'_>) -> Option<UserRecord> {
+    /// Whose another session of a user is: of the user's record, or all the user has.
+    pub(crate) fn owner_of_another<'a>(&self, name: UserName<'a>) -> Owner<'a> {
+        match self.find_record(name) {
+            Some(user) => Owner::User(user),
+            None => Owner::Alone(Alone {
+                name: name.bytes,
+                generation: self.store.generations.load(Ordering::Relaxed),
+                epoch: self.store.epoch(),
+            }),
+        }
+    }
+
+    /// The live incarnation of a user that has one.
+    pub(crate) fn find_record(&self, name: UserName<'_>) -> Option<UserRecord> {
+        self.named_users(name).find_record(name)
+    }
+
+    /// What a user has. No key shard is held.
+    pub(crate) fn find_user(&self, name: UserName<'_>) -> Option<Held> {
+        assert!(self.shards.is_empty(), "a user is looked for before its sessions are");
+        self.named_users(name).find(self.store, name)
+    }
+
+    fn named_users(&self, name: UserName<'_>) -> &UserShard {
         let index = Store::user_shard_of(name.hash);
         let held = self.users.iter().find(|(at, _)| *at == index);
-        held.expect("an op names its users").1.find(name)
+        &held.expect("an op names its users").1
     }
 
     /// Takes an incarnation out of the table of users, to be retired.
@@ -426,26 +489,105 @@ impl<'e> Scope<'e> {
     /// otherwise the next session's generation would tell whether it was. Needs the user's shard and no
     /// key shard.
     pub(crate) fn retire_if_dead(&mut self, name: UserName<'_>) {
-        if let Some(user) = self.find_user(name)
-            && !list::any_live(self.store, user, self.now)
-        {
-            self.detach_user(user);
-            self.retire_user(user);
+        let Some(held) = self.find_user(name) else { return };
+        if list::any_live(self.store, held, self.now) {
+            return;
+        }
+        match held {
+            Held::User(user) => {
+                self.detach_user(user);
+                self.retire_user(user);
+            }
+            Held::Alone(location) => {
+                self.with_shard(location.shard(), |scope| scope.remove_slot(location.slot()));
+            }
         }
     }
 
-    /// Moves a live session from one incarnation of its user to the next.
-    pub(crate) fn move_session(&mut self, live: Live, old: UserRecord, new: UserRecord) {
+    /// Removes what is in a slot of the one held shard.
+    pub(crate) fn remove_slot(&mut self, slot: u32) {
+        let record = self.shards[0].1.take_slot(slot).expect("the index leads to an entry");
+        self.let_go(0, slot, record);
+    }
+
+    /// The record in a slot of the one held shard.
+    pub(crate) fn at_slot(&self, slot: u32) -> Option<Live> {
+        let record = self.shards[0].1.slots.get(slot)?;
+        Some(Live { shard: 0, slot, record })
+    }
+
+    /// Sees to it that another entry of a user finds its place in the index: beside others, by the
+    /// user's record, or as all the user has. Needs the user's shard and no key shard.
+    fn make_room_for_another(&mut self, name: UserName<'_>) {
+        if let Some(Held::Alone(location)) = self.find_user(name) {
+            self.with_shard(location.shard(), |scope| scope.give_record(name, location));
+        }
+        self.reserve_alone(name);
+    }
+
+    /// Makes room for a session that is all its user has. No key shard is held.
+    pub(crate) fn reserve_alone(&mut self, name: UserName<'_>) {
+        assert!(self.shards.is_empty(), "the index reads sessions in every shard");
+        let store = self.store;
+        self.users_at(Store::user_shard_of(name.hash)).reserve_alone(store);
+    }
+
+    /// Gives a record to a user that had none because of its only session, in the one held shard.
+    fn give_record(&mut self, name: UserName<'_>, location: Location) {
+        let live = self.at_slot(location.slot()).expect("the index leads to a session");
+        let (Some(parts), Some(alone)) = (parts_of(live.record), live.record.alone()) else {
+            unreachable!("it was found as the only entry of its user");
+        };
+        self.unlink_alone(live.record, name, location);
+        let user = self.new_user(name, alone.generation);
+        let expires = self.shards[0].1.deadline_of(live.record);
+        let parts = SessionParts { owner: Owner::User(user), ..parts };
+        self.replace(live, Record::session(&self.store.arena, &parts));
+        self.link(user, location, expires);
+    }
+
+    /// Makes a live session all its user has: what else the old incarnation has is to be retired.
+    pub(crate) fn leave_alone(&mut self, live: Live, name: UserName<'_>, generation: u64) {
         let location = self.location(live);
-        let (_, shard) = &mut self.shards[live.shard];
-        shard.before_change(live.slot);
-        let expires = shard.deadline_of(live.record);
-        live.record.set_session_owner(new);
-        let before = old.sessions().memory_bytes() + new.sessions().memory_bytes();
-        assert!(old.sessions().remove(location), "the index holds every session of its user");
-        new.sessions().insert(location, expires);
-        let after = old.sessions().memory_bytes() + new.sessions().memory_bytes();
-        self.memory_delta += after as i64 - before as i64;
+        let Some(parts) = parts_of(live.record) else { return };
+        if let Owner::User(old) = parts.owner {
+            let before = old.sessions().memory_bytes();
+            assert!(old.sessions().remove(location), "the index holds every session of its user");
+            self.memory_delta += old.sessions().memory_bytes() as i64 - before as i64;
+            self.users_of(old).sessions -= 1;
+            self.link_alone(name, location);
+        }
+        let alone = Alone { name: name.bytes, generation, epoch: self.store.epoch() };
+        let parts = SessionParts { owner: Owner::Alone(alone), ..parts };
+        self.replace(live, Record::session(&self.store.arena, &parts));
+    }
+
+    /// Lists a session that is all its user has; room was made by [`Scope::of`].
+    pub(crate) fn link_alone(&mut self, name: UserName<'_>, location: Location) {
+        self.users_at(Store::user_shard_of(name.hash)).insert_alone(name.hash, location);
+    }
+
+    fn unlink_alone(&mut self, record: Record, name: UserName<'_>, location: Location) {
+        let live = record.alive_in(self.store.epoch());
+        let users = self.users_at(Store::user_shard_of(name.hash));
+        if live {
+            assert!(
+                users.remove_alone(name.hash, location),
+                "the index leads to every such session"
+            );
+        } else {
+            // The table it is in was put aside, and is looked through by the sweep.
+            users.sessions_revoked -= 1;
+        }
+    }
+
+    /// Puts a session that is all its user has in another one's place, which goes.
+    pub(crate) fn succeed_alone(&mut self, old: Live, new: Live, name: UserName<'_>) {
+        let (from, to) = (self.location(old), self.location(new));
+        self.users_at(Store::user_shard_of(name.hash)).move_alone(name.hash, from, to);
+        let (_, shard) = &mut self.shards[old.shard];
+        let record = shard.take_slot(old.slot).expect("it was found in this scope");
+        self.release(record);
     }
 
     /// Moves a live plain record's deadline.
@@ -460,7 +602,7 @@ impl<'e> Scope<'e> {
     /// The scope holds the owner, which is why it is asked.
     #[allow(clippy::unused_self)]
     pub(crate) fn note_deadline(&mut self, record: Record) {
-        if let Some(owner) = record.owner() {
+        if let Some(owner) = record.user() {
             owner.sessions().note_deadline(record.deadline());
         }
     }

@@ -12,6 +12,7 @@ use crate::op::Limits;
 use crate::session::limits::LimitsTable;
 use crate::snapshot::image::ShardImage;
 use crate::time::Stamp;
+use crate::user::shard::ALONE_BYTES;
 
 /// What a table cell and a slot cost, on average.
 const OVERHEAD_BYTES: usize = 12 + 6;
@@ -118,8 +119,7 @@ impl Shard {
     /// Whether a record is visible: before its deadline, and its user not logged out since.
     #[inline]
     pub(crate) fn is_live(&self, record: Record, epoch: u32, now: Stamp) -> bool {
-        self.deadline_of(record).alive_at(now)
-            && record.owner().is_none_or(|owner| owner.alive_in(epoch))
+        self.deadline_of(record).alive_at(now) && record.alive_in(epoch)
     }
 
     /// Puts a new record under a hash no live record has.
@@ -200,7 +200,8 @@ impl Shard {
             Kind::Collection => record.as_collection().memory_bytes(),
             _ => 0,
         };
-        super::arena::rounded(record.size_bytes()) + OVERHEAD_BYTES + held
+        let listed = if record.is_alone() { ALONE_BYTES } else { 0 };
+        super::arena::rounded(record.size_bytes()) + OVERHEAD_BYTES + held + listed
     }
 
     /// The pair of limits of a session record.
