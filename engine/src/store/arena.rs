@@ -22,7 +22,7 @@ const ALIGNMENT: usize = 8;
 /// Up to this size, classes are [`ALIGNMENT`] bytes apart; above, twice as much.
 const FINE_BYTES_MAX: usize = 1024;
 /// Largest object that comes from a span.
-const CLASS_BYTES_MAX: usize = 4096;
+const CLASS_BYTES_MAX: usize = 6144;
 const FINE_CLASSES: usize = FINE_BYTES_MAX / ALIGNMENT;
 const CLASSES: usize = FINE_CLASSES + (CLASS_BYTES_MAX - FINE_BYTES_MAX) / (2 * ALIGNMENT);
 const PAGE_BYTES: usize = 4096;
@@ -30,28 +30,32 @@ const SUPERBLOCK_BYTES: usize = 2 << 20;
 const SUPERBLOCK_PAGES: usize = SUPERBLOCK_BYTES / PAGE_BYTES;
 /// Longest span, in pages.
 const SPAN_PAGES_MAX: usize = 16;
-/// What a class is taken to hold when the length of its spans is chosen: the choice matters most for a
-/// store of some hundred megabytes, where sessions of all sizes share the classes.
-const CLASS_HOLDS_BYTES: usize = 1_200_000;
+/// What a class may hold for the lengths of its spans: a longer one loses less at its end, and more
+/// while it fills, which matters less the more the class holds.
+const CLASS_HOLDS_BYTES: [usize; 3] = [150_000, 1_000_000, 6_000_000];
+/// Longest block that comes from a superblock.
+const BLOCK_PAGES_MAX: usize = 256;
+
 /// What is known of one span; it lies in its superblock's header at the index of its first page.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Span {
-    /// Index + 1 of the first free object that was used before, 0 for none.
+    /// Index + 1 of the first free object that was used before, 0 for none. Of a page that is not its
+    /// span's first: that one.
     free: u16,
     /// Objects in use.
     live: u16,
     /// Objects never handed out begin at this index.
     fresh: u16,
-    /// Size class, see [`class_bytes`].
-    class: u16,
+    /// Size class, see [`class_bytes`], and from [`LENGTH_SHIFT`] on the number of pages; 0 pages say
+    /// that this is not the span's first.
+    class_and_pages: u16,
     /// Place in the class's list of spans with room, or `FULL`.
     position: u32,
-    /// For each page of the superblock: the first page of the span it belongs to.
-    first_page: u32,
 }
 
 const FULL: u32 = u32::MAX;
+const LENGTH_SHIFT: u32 = 10;
 
 #[repr(C)]
 struct Header {
@@ -59,11 +63,26 @@ struct Header {
     /// One bit a page, set when it is in use.
     used: [u64; SUPERBLOCK_PAGES / 64],
     pages_used: u32,
-    /// Whether the superblock is in the list of those with room.
-    listed: bool,
+    /// Place in the list of superblocks with room, or `FULL`.
+    position: u32,
 }
 
 const HEADER_PAGES: usize = size_of::<Header>().div_ceil(PAGE_BYTES);
+
+impl Span {
+    fn class(self) -> usize {
+        usize::from(self.class_and_pages) % (1 << LENGTH_SHIFT)
+    }
+
+    fn pages(self) -> usize {
+        usize::from(self.class_and_pages >> LENGTH_SHIFT)
+    }
+
+    /// How many objects it has room for.
+    fn objects(self) -> usize {
+        self.pages() * PAGE_BYTES / class_bytes(self.class())
+    }
+}
 
 /// A pointer to a superblock's header.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -80,12 +99,15 @@ struct SpanAt {
 struct Class {
     /// Spans that have a free object. The last one is served from.
     open: Vec<SpanAt>,
+    /// Pages of all its spans.
+    pages: usize,
 }
 
 #[derive(Default)]
 struct Pages {
-    /// Superblocks that may have free pages.
-    open: Vec<Superblock>,
+    /// Superblocks that may have free pages, each with a length that no run of its free pages exceeds: the
+    /// headers of those that cannot serve are not looked at.
+    open: Vec<(Superblock, usize)>,
     /// An empty one of the open ones that is kept, so that a store at the brink does not fault one in and give it
     /// back in turn.
     spare: Option<Superblock>,
@@ -131,9 +153,9 @@ pub(crate) const fn rounded(bytes: usize) -> usize {
     }
 }
 
-/// How many pages a span of objects of `size` bytes has: what wastes least when the class holds about
-/// [`CLASS_HOLDS_BYTES`]. A short span loses more at its end, a long one more while it fills.
-const fn span_pages(size: usize) -> usize {
+/// How many pages a span of objects of `size` bytes has: what wastes least when the class holds so many
+/// bytes. A short span loses more at its end, a long one more while it fills.
+const fn span_pages(size: usize, holds_bytes: usize) -> usize {
     // Both losses as parts of a million.
     let mut best = (SPAN_PAGES_MAX, usize::MAX);
     let mut pages = 1;
@@ -141,7 +163,7 @@ const fn span_pages(size: usize) -> usize {
         let bytes = pages * PAGE_BYTES;
         if bytes >= 4 * size {
             let tail = (bytes % size) * 1_000_000 / bytes;
-            let filling = bytes / 2 * 1_000_000 / CLASS_HOLDS_BYTES;
+            let filling = bytes / 2 * 1_000_000 / holds_bytes;
             if tail + filling < best.1 {
                 best = (pages, tail + filling);
             }
@@ -151,23 +173,61 @@ const fn span_pages(size: usize) -> usize {
     best.0
 }
 
-const SPAN_PAGES: [u8; CLASSES] = {
-    let mut table = [0_u8; CLASSES];
-    let mut class = 0;
-    while class < CLASSES {
-        table[class] = span_pages(class_bytes(class)) as u8;
-        class += 1;
+/// The lengths of spans, by what their class holds and by class.
+const SPAN_PAGES: [[u8; CLASSES]; CLASS_HOLDS_BYTES.len()] = {
+    let mut table = [[0_u8; CLASSES]; CLASS_HOLDS_BYTES.len()];
+    let mut tier = 0;
+    while tier < CLASS_HOLDS_BYTES.len() {
+        let mut class = 0;
+        while class < CLASSES {
+            table[tier][class] = span_pages(class_bytes(class), CLASS_HOLDS_BYTES[tier]) as u8;
+            class += 1;
+        }
+        tier += 1;
     }
     table
 };
+
+/// How many pages the next span of a class has when the class has so many already.
+fn next_span_pages(class_index: usize, pages: usize) -> usize {
+    let holds = |bytes: &usize| pages * PAGE_BYTES < 2 * *bytes;
+    let tier = CLASS_HOLDS_BYTES.iter().position(holds).unwrap_or(CLASS_HOLDS_BYTES.len() - 1);
+    usize::from(SPAN_PAGES[tier][class_index])
+}
 
 fn superblock_layout() -> Layout {
     Layout::from_size_align(SUPERBLOCK_BYTES, SUPERBLOCK_BYTES).expect("a power of two")
 }
 
+/// Memory on huge pages, which save lookups an address translation. They are asked for before the memory
+/// is touched: moving it onto one later stalls everybody for milliseconds.
+fn reserve_huge(layout: Layout) -> NonNull<u8> {
+    // SAFETY: the layout's size is not zero.
+    let start =
+        NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
+    #[cfg(all(target_os = "linux", not(miri)))]
+    // SAFETY: the range is one live allocation; advice does not change its content. A kernel without
+    // huge pages refuses, which costs speed only.
+    unsafe {
+        libc::madvise(start.as_ptr().cast(), layout.size(), libc::MADV_HUGEPAGE);
+    }
+    start
+}
+
+fn huge_layout(bytes: usize) -> Layout {
+    Layout::from_size_align(bytes.next_multiple_of(SUPERBLOCK_BYTES), SUPERBLOCK_BYTES)
+        .expect("tables are shorter than the address space")
+}
+
 fn large_layout(bytes: usize) -> Layout {
     Layout::from_size_align(rounded(bytes), ALIGNMENT)
         .expect("objects are shorter than the address space")
+}
+
+impl Default for Arena {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl Arena {
@@ -216,6 +276,44 @@ impl Arena {
         }
     }
 
+    /// Zeroed memory for `bytes` bytes (at least 1) that stays for long: a table. Aligned to 64 when
+    /// `bytes` is a multiple of that.
+    pub(crate) fn allocate_block(&self, bytes: usize) -> NonNull<u8> {
+        let start = if bytes <= CLASS_BYTES_MAX {
+            self.allocate(bytes)
+        } else if bytes <= BLOCK_PAGES_MAX * PAGE_BYTES {
+            let at = self.take_pages(bytes.div_ceil(PAGE_BYTES));
+            // SAFETY: the pages were taken for this block, and lie inside the superblock.
+            unsafe { at.object(0, PAGE_BYTES) }
+        } else {
+            reserve_huge(huge_layout(bytes))
+        };
+        // SAFETY: just allocated with this size.
+        unsafe { start.write_bytes(0, bytes) };
+        start
+    }
+
+    /// Gives a block back.
+    ///
+    /// # Safety
+    /// It came from [`Arena::allocate_block`] of this arena with these `bytes`, was not freed since, and
+    /// nothing refers to it any more.
+    pub(crate) unsafe fn free_block(&self, start: NonNull<u8>, bytes: usize) {
+        if bytes <= CLASS_BYTES_MAX {
+            // SAFETY: by the contract.
+            unsafe { self.free(start, bytes) };
+        } else if bytes <= BLOCK_PAGES_MAX * PAGE_BYTES {
+            let offset = start.as_ptr().addr() % SUPERBLOCK_BYTES;
+            // SAFETY: superblocks are aligned to their size, and the block lies in one.
+            let superblock = Superblock(unsafe { start.sub(offset) }.cast());
+            let at = SpanAt { superblock, page: offset / PAGE_BYTES };
+            self.put_pages(at, bytes.div_ceil(PAGE_BYTES));
+        } else {
+            // SAFETY: by the contract it was allocated with this layout.
+            unsafe { dealloc(start.as_ptr(), huge_layout(bytes)) };
+        }
+    }
+
     /// Bytes reserved from the system for spans.
     #[cfg(test)]
     fn reserved_bytes(&self) -> usize {
@@ -223,90 +321,135 @@ impl Arena {
     }
 
     fn open_span(&self, class: &mut Class, class_index: usize) -> SpanAt {
-        let count = usize::from(SPAN_PAGES[class_index]);
-        let at = self.take_pages(count);
-        // SAFETY: the pages were just taken for this span, so its descriptor is ours to write, and
-        // descriptors of other spans are not touched.
+        let (at, count) = self.take_span(class_index, class.pages);
+        // SAFETY: the pages were just taken for this span, so its descriptors are ours to write, and
+        // those of other spans are not touched.
         unsafe {
             let spans = at.superblock.spans();
-            let first_page = at.page as u32;
-            for page in at.page..at.page + count {
-                spans.add(page).write(Span {
-                    free: 0,
-                    live: 0,
-                    fresh: 0,
-                    class: class_index as u16,
-                    position: FULL,
-                    first_page,
-                });
+            for page in at.page + 1..at.page + count {
+                let free = at.page as u16;
+                let rest = Span { free, live: 0, fresh: 0, class_and_pages: 0, position: FULL };
+                spans.add(page).write(rest);
             }
-            (*spans.add(at.page)).position = class.open.len() as u32;
+            spans.add(at.page).write(Span {
+                free: 0,
+                live: 0,
+                fresh: 0,
+                class_and_pages: class_index as u16 | (count as u16) << LENGTH_SHIFT,
+                position: class.open.len() as u32,
+            });
         }
         class.open.push(at);
+        class.pages += count;
         at
     }
 
     /// Takes an empty span off its class and frees its pages.
     fn close_span(&self, class: &mut Class, at: SpanAt) {
         // SAFETY: the class lock is held; the span belongs to this class.
-        let class_index = unsafe {
+        let count = unsafe {
             unlist(class, at);
-            usize::from((*at.descriptor()).class)
+            (*at.descriptor()).pages()
         };
-        self.put_pages(at, usize::from(SPAN_PAGES[class_index]));
+        class.pages -= count;
+        self.put_pages(at, count);
+    }
+
+    /// Pages for another span of a class that has so many already. A superblock's last pages serve for
+    /// shorter spans before another one is reserved.
+    fn take_span(&self, class_index: usize, pages: usize) -> (SpanAt, usize) {
+        let count = next_span_pages(class_index, pages);
+        let shorter = SPAN_PAGES.iter().rev().map(|lengths| usize::from(lengths[class_index]));
+        let mut pages = self.pages.lock();
+        for count in std::iter::once(count).chain(shorter.filter(|length| *length < count)) {
+            if let Some(at) = pages.claim(count) {
+                return (at, count);
+            }
+        }
+        (self.reserve(&mut pages, count), count)
     }
 
     fn take_pages(&self, count: usize) -> SpanAt {
         let mut pages = self.pages.lock();
-        // Newest first; a superblock that cannot serve this length may serve a shorter one later, so
-        // only full ones leave the list. The bound keeps a long list from being walked each time.
-        let candidates = pages.open.len().min(16);
-        for step in 1..=candidates {
-            let place = pages.open.len() - step;
-            let superblock = pages.open[place];
-            // SAFETY: superblocks in the list are alive, and the page lock is held.
-            let found = unsafe { superblock.claim_run(count) };
-            if let Some(page) = found {
-                if pages.spare == Some(superblock) {
-                    pages.spare = None;
-                }
-                return SpanAt { superblock, page };
-            }
-            // SAFETY: as above.
-            let full = unsafe { superblock.pages_used() } as usize == SUPERBLOCK_PAGES;
-            if full {
-                // SAFETY: as above.
-                unsafe { superblock.set_listed(false) };
-                pages.open.swap_remove(place);
-                break;
-            }
-        }
+        pages.claim(count).unwrap_or_else(|| self.reserve(&mut pages, count))
+    }
+
+    /// Reserves a superblock and takes pages from it.
+    fn reserve(&self, pages: &mut Pages, count: usize) -> SpanAt {
         let first = self.superblocks.fetch_add(1, Ordering::Relaxed) == 0;
-        let superblock = Superblock::reserve(first);
-        pages.open.push(superblock);
-        // SAFETY: just reserved, and the page lock is held.
-        let page = unsafe { superblock.claim_run(count) }.expect("a fresh superblock has room");
-        SpanAt { superblock, page }
+        pages.list(Superblock::reserve(first));
+        pages.claim(count).expect("a fresh superblock has room")
     }
 
     fn put_pages(&self, at: SpanAt, count: usize) {
         let mut pages = self.pages.lock();
         // SAFETY: the page lock is held and the span's pages are no longer used by anyone.
-        let (pages_used, listed) = unsafe {
+        let (pages_used, position) = unsafe {
             at.superblock.release_run(at.page, count);
-            (at.superblock.pages_used() as usize, at.superblock.listed())
+            (at.superblock.pages_used() as usize, at.superblock.position())
         };
-        if pages_used == HEADER_PAGES && listed && pages.spare.is_none() {
-            pages.spare = Some(at.superblock);
-        } else if pages_used == HEADER_PAGES {
-            pages.open.retain(|&superblock| superblock != at.superblock);
-            self.superblocks.fetch_sub(1, Ordering::Relaxed);
-            // SAFETY: no span is left in it, it is off the list, and it was reserved with this layout.
-            unsafe { dealloc(at.superblock.0.as_ptr().cast(), superblock_layout()) };
-        } else if !listed {
-            // SAFETY: the page lock is held.
-            unsafe { at.superblock.set_listed(true) };
-            pages.open.push(at.superblock);
+        if position == FULL {
+            pages.list(at.superblock);
+        } else if let Some((_, longest)) = pages.open.get_mut(position as usize) {
+            // The run may have joined others.
+            *longest = SUPERBLOCK_PAGES - pages_used;
+        }
+        if pages_used == HEADER_PAGES {
+            if pages.spare.is_none() {
+                pages.spare = Some(at.superblock);
+            } else {
+                pages.unlist(at.superblock);
+                drop(pages);
+                self.superblocks.fetch_sub(1, Ordering::Relaxed);
+                // SAFETY: no span is left in it, it is off the list, and it was reserved with this
+                // layout.
+                unsafe { dealloc(at.superblock.0.as_ptr().cast(), superblock_layout()) };
+            }
+        }
+    }
+}
+
+impl Pages {
+    /// Takes `count` free pages in a row, from the newest superblock that has them.
+    fn claim(&mut self, count: usize) -> Option<SpanAt> {
+        let mut place = self.open.len();
+        while place > 0 {
+            place -= 1;
+            let (superblock, longest) = self.open.get_mut(place)?;
+            if *longest < count {
+                continue;
+            }
+            let superblock = *superblock;
+            // SAFETY: superblocks in the list are alive, and the page lock is held by whoever has `self`.
+            match unsafe { superblock.claim_run(count) } {
+                Ok(page) => {
+                    if self.spare == Some(superblock) {
+                        self.spare = None;
+                    }
+                    return Some(SpanAt { superblock, page });
+                }
+                Err(0) => self.unlist(superblock),
+                Err(found) => *longest = found,
+            }
+        }
+        None
+    }
+
+    fn list(&mut self, superblock: Superblock) {
+        // SAFETY: the superblock is alive, and the page lock is held by whoever has `self`.
+        unsafe { superblock.set_position(self.open.len() as u32) };
+        self.open.push((superblock, SUPERBLOCK_PAGES));
+    }
+
+    fn unlist(&mut self, superblock: Superblock) {
+        // SAFETY: as in `list`; so is the superblock that moves into the gap.
+        unsafe {
+            let place = superblock.position();
+            superblock.set_position(FULL);
+            self.open.swap_remove(place as usize);
+            if let Some((moved, _)) = self.open.get(place as usize) {
+                moved.set_position(place);
+            }
         }
     }
 }
@@ -315,7 +458,8 @@ impl Drop for Arena {
     fn drop(&mut self) {
         // Records are freed by their shards before the arena goes; what is left are superblocks with no
         // object, which may be full of empty spans or listed.
-        let mut seen: Vec<Superblock> = self.pages.get_mut().open.clone();
+        let mut seen: Vec<Superblock> =
+            self.pages.get_mut().open.iter().map(|(superblock, _)| *superblock).collect();
         for class in &mut self.classes {
             for at in &class.get_mut().open {
                 if !seen.contains(&at.superblock) {
@@ -335,10 +479,13 @@ impl Superblock {
     /// stays small.
     fn reserve(first: bool) -> Self {
         let layout = superblock_layout();
-        // SAFETY: the layout's size is not zero.
-        let start =
-            NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout));
-        let superblock = if first { Self(start.cast()) } else { Self(start.cast()).on_huge_page() };
+        let start = if first {
+            // SAFETY: the layout's size is not zero.
+            NonNull::new(unsafe { alloc(layout) }).unwrap_or_else(|| handle_alloc_error(layout))
+        } else {
+            reserve_huge(layout)
+        };
+        let superblock = Self(start.cast());
         let mut used = [0_u64; SUPERBLOCK_PAGES / 64];
         used[0] = (1 << HEADER_PAGES) - 1;
         // SAFETY: the header lies inside the allocation and nobody else knows it yet. Span descriptors
@@ -347,26 +494,9 @@ impl Superblock {
             let header = superblock.0.as_ptr();
             (&raw mut (*header).used).write(used);
             (&raw mut (*header).pages_used).write(HEADER_PAGES as u32);
-            (&raw mut (*header).listed).write(true);
+            (&raw mut (*header).position).write(FULL);
         }
         superblock
-    }
-
-    /// Asks for a huge page, which saves lookups an address translation. To be called before the memory is
-    /// touched: moving it onto one later stalls everybody for milliseconds.
-    #[cfg(all(target_os = "linux", not(miri)))]
-    fn on_huge_page(self) -> Self {
-        // SAFETY: the range is one live allocation; advice does not change its content. A kernel
-        // without huge pages refuses, which costs speed only.
-        unsafe {
-            libc::madvise(self.0.as_ptr().cast(), SUPERBLOCK_BYTES, libc::MADV_HUGEPAGE);
-        }
-        self
-    }
-
-    #[cfg(not(all(target_os = "linux", not(miri))))]
-    fn on_huge_page(self) -> Self {
-        self
     }
 
     /// The descriptors. # Safety: the superblock is alive.
@@ -382,40 +512,41 @@ impl Superblock {
     }
 
     /// # Safety: the superblock is alive and the page lock is held.
-    unsafe fn listed(self) -> bool {
+    unsafe fn position(self) -> u32 {
         // SAFETY: by the contract.
-        unsafe { (*self.0.as_ptr()).listed }
+        unsafe { (*self.0.as_ptr()).position }
     }
 
     /// # Safety: the superblock is alive and the page lock is held.
-    unsafe fn set_listed(self, listed: bool) {
+    unsafe fn set_position(self, position: u32) {
         // SAFETY: by the contract.
-        unsafe { (*self.0.as_ptr()).listed = listed }
+        unsafe { (*self.0.as_ptr()).position = position }
     }
 
-    /// Finds and marks `count` free pages in a row. # Safety: alive, and the page lock is held.
-    unsafe fn claim_run(self, count: usize) -> Option<usize> {
+    /// Finds and marks `count` free pages in a row; how long the longest run is, if it is shorter.
+    ///
+    /// # Safety: alive, and the page lock is held.
+    unsafe fn claim_run(self, count: usize) -> Result<usize, usize> {
         // SAFETY: by the contract nobody else touches `used` and `pages_used` now; class locks guard
         // the descriptors, which this does not touch.
         let (used, pages_used) = unsafe {
             let header = self.0.as_ptr();
             (&mut (*header).used, &mut (*header).pages_used)
         };
-        if SUPERBLOCK_PAGES - *pages_used as usize >= count {
-            let mut run = 0;
-            for page in HEADER_PAGES..SUPERBLOCK_PAGES {
-                run = if used[page / 64] >> (page % 64) & 1 == 0 { run + 1 } else { 0 };
-                if run == count {
-                    let first = page + 1 - count;
-                    for taken in first..=page {
-                        used[taken / 64] |= 1 << (taken % 64);
-                    }
-                    *pages_used += count as u32;
-                    return Some(first);
+        let (mut run, mut longest) = (0, 0);
+        for page in HEADER_PAGES..SUPERBLOCK_PAGES {
+            run = if used[page / 64] >> (page % 64) & 1 == 0 { run + 1 } else { 0 };
+            longest = longest.max(run);
+            if run == count {
+                let first = page + 1 - count;
+                for taken in first..=page {
+                    used[taken / 64] |= 1 << (taken % 64);
                 }
+                *pages_used += count as u32;
+                return Ok(first);
             }
         }
-        None
+        Err(longest)
     }
 
     /// Marks pages as free. # Safety: alive, the page lock is held, the pages are unused.
@@ -472,8 +603,8 @@ unsafe fn take_object(class: &mut Class, at: SpanAt) -> NonNull<u8> {
     // in its first two bytes.
     unsafe {
         let span = &mut *at.descriptor();
-        let size = class_bytes(usize::from(span.class));
-        let objects = usize::from(SPAN_PAGES[usize::from(span.class)]) * PAGE_BYTES / size;
+        let size = class_bytes(span.class());
+        let objects = span.objects();
         let object = if span.free != 0 {
             let object = at.object(usize::from(span.free) - 1, size);
             span.free = object.cast::<u16>().read();
@@ -500,8 +631,10 @@ unsafe fn span_of(object: NonNull<u8>) -> (SpanAt, usize) {
     // of the one that holds the object; the descriptors were written when its span was opened.
     unsafe {
         let superblock = Superblock(object.sub(offset).cast());
-        let first_page = &raw const (*superblock.spans().add(offset / PAGE_BYTES)).first_page;
-        (SpanAt { superblock, page: first_page.read() as usize }, offset)
+        let page = offset / PAGE_BYTES;
+        let span = *superblock.spans().add(page);
+        let first = if span.pages() == 0 { usize::from(span.free) } else { page };
+        (SpanAt { superblock, page: first }, offset)
     }
 }
 
@@ -514,7 +647,7 @@ unsafe fn put_object(class: &mut Class, object: NonNull<u8>, class_index: usize)
     unsafe {
         let (at, offset) = span_of(object);
         let span = &mut *at.descriptor();
-        assert_eq!(usize::from(span.class), class_index, "an object is freed with its own size");
+        assert_eq!(span.class(), class_index, "an object is freed with its own size");
         let size = class_bytes(class_index);
         let index = (offset - at.page * PAGE_BYTES) / size;
         object.cast::<u16>().write(span.free);
@@ -563,15 +696,64 @@ mod tests {
 
     #[test]
     fn spans_waste_little() {
-        for (class, pages) in SPAN_PAGES.into_iter().enumerate() {
-            let size = class_bytes(class);
-            let bytes = usize::from(pages) * PAGE_BYTES;
-            assert!(bytes / size >= 4, "a span of {size}-byte objects holds several");
-            assert!(
-                (bytes % size) * 100 <= bytes * 6,
-                "{size}: {} of {bytes} unused",
-                bytes % size
-            );
+        for (tier, at_most) in [(0, 25), (1, 6), (2, 6)] {
+            for (class, pages) in SPAN_PAGES[tier].into_iter().enumerate() {
+                let size = class_bytes(class);
+                let bytes = usize::from(pages) * PAGE_BYTES;
+                assert!(bytes / size >= 4, "a span of {size}-byte objects holds several");
+                let tail = bytes % size;
+                assert!(tail * 100 <= bytes * at_most, "{size}: {tail} of {bytes} unused");
+            }
         }
+    }
+
+    // A full superblock at the end of the list kept those before it from being asked: with every one
+    // that filled up a new one was reserved, however much room the others had.
+    #[test]
+    fn freed_pages_are_used_again() {
+        let arena = Arena::new();
+        let mut old: Vec<_> = (0..4000).map(|_| arena.allocate(4000)).collect();
+        // One in a hundred stays, so that no superblock goes back.
+        let go = old.iter().enumerate().filter(|(index, _)| index % 100 != 0);
+        for (_, object) in go {
+            // SAFETY: it was allocated with this size and is freed once.
+            unsafe { arena.free(*object, 4000) };
+        }
+        let before = arena.reserved_bytes();
+        let new: Vec<_> = (0..3000).map(|_| arena.allocate(2000)).collect();
+        assert_eq!(arena.reserved_bytes(), before, "the freed pages suffice");
+        old = old.into_iter().step_by(100).collect();
+        for (objects, bytes) in [(old, 4000), (new, 2000)] {
+            for object in objects {
+                // SAFETY: as above.
+                unsafe { arena.free(object, bytes) };
+            }
+        }
+        assert_eq!(arena.reserved_bytes(), SUPERBLOCK_BYTES, "all but a spare one went back");
+    }
+
+    #[test]
+    fn blocks_of_every_size_are_zeroed_and_given_back() {
+        let arena = Arena::new();
+        for _ in 0..2 {
+            let mut held = Vec::new();
+            for bytes in [64, 384, 4096, 6144, 12_288, 100_032, 1 << 20, (1 << 20) + 64, 3 << 20] {
+                let start = arena.allocate_block(bytes);
+                assert_eq!(start.as_ptr().addr() % 64, 0);
+                // SAFETY: the block has `bytes` bytes.
+                unsafe {
+                    assert!(
+                        std::slice::from_raw_parts(start.as_ptr(), bytes).iter().all(|b| *b == 0)
+                    );
+                    start.write_bytes(7, bytes);
+                }
+                held.push((start, bytes));
+            }
+            for (start, bytes) in held {
+                // SAFETY: it was allocated with this size above and is freed once.
+                unsafe { arena.free_block(start, bytes) };
+            }
+        }
+        assert_eq!(arena.reserved_bytes(), SUPERBLOCK_BYTES, "all but a spare one went back");
     }
 }

@@ -8,6 +8,7 @@
 //! a user's lets go of it, takes the user's first and looks again ([`scope`]).
 
 pub(crate) mod arena;
+mod block;
 pub(crate) mod lanes;
 pub(crate) mod record;
 pub(crate) mod scope;
@@ -46,7 +47,7 @@ pub(crate) struct Store {
     pub(crate) seed: HashSeed,
     pub(crate) shards: Box<[CachePadded<ShardCell>]>,
     pub(crate) users: Box<[CachePadded<Mutex<UserShard>>]>,
-    pub(crate) arena: Arena,
+    pub(crate) arena: Arc<Arena>,
     /// Grows by one with every logout of everybody; incarnations of an older epoch are dead.
     pub(crate) epoch: AtomicU32,
     /// Grows by one with every logout of a user; a user's generation is drawn from it.
@@ -91,14 +92,15 @@ impl Store {
             shards.is_power_of_two() && shards <= 256,
             "the number of shards is a power of two up to 256"
         );
-        let shard_cells =
-            (0..shards).map(|_| CachePadded::new(ShardCell::new(threads, Shard::new(seed))));
+        let arena = Arc::new(Arena::new());
+        let shard_cells = (0..shards)
+            .map(|_| CachePadded::new(ShardCell::new(threads, Shard::new(&arena, seed))));
         let user_shards = (0..USER_SHARDS).map(|_| CachePadded::new(Mutex::default()));
         Self {
             seed,
             shards: shard_cells.collect(),
             users: user_shards.collect(),
-            arena: Arena::new(),
+            arena,
             epoch: AtomicU32::new(1),
             generations: AtomicU64::new(0),
             memory_bytes: AtomicU64::new(0),
@@ -164,7 +166,7 @@ impl Store {
         for (shard, cell) in shards.iter_mut().zip(&self.shards) {
             shard.preserve_all();
             let expired_total = shard.expired_total;
-            let old = std::mem::replace(&mut **shard, Shard::new(self.seed));
+            let old = std::mem::replace(&mut **shard, Shard::new(&self.arena, self.seed));
             (shard.expired_total, shard.image) = (expired_total, old.image);
             for (_, record) in old.slots.used_from(0) {
                 self.free(record);

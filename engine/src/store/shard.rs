@@ -3,6 +3,9 @@
 //! Everything here is physical: a record may be past its deadline or its user's logout and still be
 //! found. Whether it is visible is asked with [`Shard::is_live`], on every read (promise 4).
 
+use std::sync::Arc;
+
+use super::arena::Arena;
 use super::record::{Kind, Record};
 use super::slots::Slots;
 use super::table::{CellAt, Table};
@@ -50,10 +53,10 @@ pub(crate) struct Found {
 }
 
 impl Shard {
-    pub(crate) fn new(seed: HashSeed) -> Self {
+    pub(crate) fn new(arena: &Arc<Arena>, seed: HashSeed) -> Self {
         Self {
-            table: Table::new(),
-            slots: Slots::default(),
+            table: Table::new(arena),
+            slots: Slots::new(arena),
             wheel: Wheel::new(),
             limits: LimitsTable::default(),
             plain: [PlainCount::default(); DATABASES as usize],

@@ -8,9 +8,18 @@
 //! 6 bytes address (low 3 bits: how many pairs of cache lines to prefetch)  3 bytes next  3 bytes previous
 //! ```
 //!
+//! Slots lie in chunks that never move, each an eighth of those before it or less: growing copies nothing,
+//! and a twentieth of the memory is unused on average.
+//!
 //! A free slot has address 0 and links to the next free one. A previous link at or above
 //! [`SLOTS_MAX`] names the wheel bucket the slot is the head of.
 
+#![allow(unsafe_code)] // to say that a slot may be zero
+
+use std::sync::Arc;
+
+use super::arena::Arena;
+use super::block::{Block, Zeroed};
 use super::record::Record;
 
 /// No slot.
@@ -21,14 +30,22 @@ pub(crate) const SLOTS_MAX: u32 = NONE - 512;
 const LINE_PAIR_BYTES: usize = 128;
 const LINES_MASK: u64 = 0b111;
 
+/// The first chunks have so many slots; eight later ones each twice as many.
+const CHUNK_SLOTS: u32 = 32;
+const CHUNKS_ALIKE: u32 = 8;
+
 #[derive(Clone, Copy)]
 struct Slot([u8; 12]);
 
+// SAFETY: zero bytes are a free slot; it is aligned to a byte.
+unsafe impl Zeroed for Slot {}
+
 /// A shard's slots.
-#[allow(clippy::struct_field_names)] // what it is a list of has the same name
-#[derive(Default)]
 pub(crate) struct Slots {
-    slots: Vec<Slot>,
+    chunks: Vec<Block<Slot>>,
+    arena: Arc<Arena>,
+    /// Slots that were used at some time.
+    length: u32,
     free: u32,
     free_count: u32,
 }
@@ -67,10 +84,35 @@ fn word_of(record: Record) -> u64 {
     record.address() | pairs.min(LINES_MASK)
 }
 
+/// In which chunk a slot is, and where.
+#[inline]
+fn place_of(slot: u32) -> (usize, usize) {
+    const FIRST: u32 = CHUNK_SLOTS * CHUNKS_ALIKE;
+    let number = slot + FIRST;
+    let doubled = number.ilog2() - FIRST.ilog2();
+    let chunk = (number >> (doubled + CHUNK_SLOTS.ilog2())) - CHUNKS_ALIKE + doubled * CHUNKS_ALIKE;
+    (chunk as usize, (number & ((CHUNK_SLOTS << doubled) - 1)) as usize)
+}
+
 impl Slots {
+    pub(crate) fn new(arena: &Arc<Arena>) -> Self {
+        Self { chunks: Vec::new(), arena: Arc::clone(arena), length: 0, free: 0, free_count: 0 }
+    }
+
     /// How many slots there are, free ones included.
     pub(crate) fn len(&self) -> u32 {
-        self.slots.len() as u32
+        self.length
+    }
+
+    #[inline]
+    fn slot(&self, slot: u32) -> Option<&Slot> {
+        let (chunk, place) = place_of(slot);
+        self.chunks.get(chunk)?.get(place)
+    }
+
+    fn slot_mut(&mut self, slot: u32) -> &mut Slot {
+        let (chunk, place) = place_of(slot);
+        &mut self.chunks[chunk][place]
     }
 
     /// Whether another record finds a slot.
@@ -80,38 +122,40 @@ impl Slots {
 
     /// The record in a slot.
     pub(crate) fn get(&self, slot: u32) -> Option<Record> {
-        let word = self.slots.get(slot as usize)?.first();
+        let word = self.slot(slot)?.first();
         Record::from_address(word & !LINES_MASK)
     }
 
     /// Address and number of cache lines of the record in a slot, for prefetching.
     pub(crate) fn address_and_lines(&self, slot: u32) -> (u64, u32) {
-        let word = self.slots.get(slot as usize).map_or(0, |slot| slot.first());
+        let word = self.slot(slot).map_or(0, |slot| slot.first());
         (word & !LINES_MASK, 2 * (word & LINES_MASK) as u32)
     }
 
     /// The address of the slot itself, for prefetching.
     pub(crate) fn slot_address(&self, slot: u32) -> *const u8 {
-        self.slots.get(slot as usize).map_or(std::ptr::null(), |slot| slot.0.as_ptr())
+        self.slot(slot).map_or(std::ptr::null(), |slot| slot.0.as_ptr())
     }
 
     /// Puts a record into a free slot. Panics without room: ask [`Slots::has_room`] first.
     pub(crate) fn insert(&mut self, record: Record) -> u32 {
         let slot = if self.free_count > 0 {
             let slot = self.free;
-            self.free = self.slots[slot as usize].next();
+            self.free = self.next(slot);
             self.free_count -= 1;
             slot
         } else {
             assert!(self.len() < SLOTS_MAX, "room was asked for before");
-            if self.slots.len() == self.slots.capacity() {
-                // An eighth at a time: doubling would leave a third of the memory unused on average.
-                self.slots.reserve_exact(self.slots.len() / 8 + 32);
+            let (chunk, place) = place_of(self.length);
+            if place == 0 {
+                let doubled = chunk as u32 / CHUNKS_ALIKE;
+                let slots = (CHUNK_SLOTS << doubled) as usize;
+                self.chunks.push(Block::new(&self.arena, slots));
             }
-            self.slots.push(Slot([0; 12]));
-            self.len() - 1
+            self.length += 1;
+            self.length - 1
         };
-        let place = &mut self.slots[slot as usize];
+        let place = self.slot_mut(slot);
         place.set_first(word_of(record));
         place.set_next(NONE);
         place.set_previous(NONE);
@@ -121,16 +165,17 @@ impl Slots {
     /// Puts another record into a used slot and returns the old one.
     pub(crate) fn replace(&mut self, slot: u32, record: Record) -> Record {
         let old = self.get(slot).expect("a used slot");
-        self.slots[slot as usize].set_first(word_of(record));
+        self.slot_mut(slot).set_first(word_of(record));
         old
     }
 
     /// Takes the record out and frees the slot, which is in no list any more.
     pub(crate) fn remove(&mut self, slot: u32) -> Record {
         let old = self.get(slot).expect("a used slot");
-        let place = &mut self.slots[slot as usize];
+        let free = self.free;
+        let place = self.slot_mut(slot);
         place.set_first(0);
-        place.set_next(self.free);
+        place.set_next(free);
         self.free = slot;
         self.free_count += 1;
         old
@@ -143,21 +188,40 @@ impl Slots {
 
     /// The next slot in a wheel list.
     pub(crate) fn next(&self, slot: u32) -> u32 {
-        self.slots[slot as usize].next()
+        self.slot(slot).map_or(NONE, |slot| slot.next())
     }
 
     /// The previous slot in a wheel list, or the bucket; [`NONE`] when it is in no list.
     pub(crate) fn previous(&self, slot: u32) -> u32 {
-        self.slots[slot as usize].previous()
+        self.slot(slot).map_or(NONE, |slot| slot.previous())
     }
 
     /// Links a slot into a wheel list.
     pub(crate) fn set_next(&mut self, slot: u32, next: u32) {
-        self.slots[slot as usize].set_next(next);
+        self.slot_mut(slot).set_next(next);
     }
 
     /// Links a slot into a wheel list.
     pub(crate) fn set_previous(&mut self, slot: u32, previous: u32) {
-        self.slots[slot as usize].set_previous(previous);
+        self.slot_mut(slot).set_previous(previous);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_follow_each_other_without_a_gap() {
+        let (mut next, mut chunk, mut slots) = (0, 0, CHUNK_SLOTS as usize);
+        for slot in 0..200_000 {
+            assert_eq!(place_of(slot), (chunk, next), "slot {slot}");
+            next += 1;
+            if next == slots {
+                (chunk, next) = (chunk + 1, 0);
+                slots = (CHUNK_SLOTS as usize) << (chunk / CHUNKS_ALIKE as usize);
+            }
+        }
+        assert!(place_of(SLOTS_MAX).0 < 140);
     }
 }

@@ -6,6 +6,12 @@
 //! about six bytes. Growing reads every record's hash again; shards are small, so it takes well under a
 //! millisecond, and there is no second table to look into.
 
+#![allow(unsafe_code)] // to say that a bucket may be zero
+
+use std::sync::Arc;
+
+use super::arena::Arena;
+use super::block::{Block, Zeroed};
 use super::slots::NONE;
 
 const CELLS: usize = 16;
@@ -19,9 +25,13 @@ const TOMBSTONE: u32 = NONE;
 #[derive(Clone, Copy)]
 struct Bucket([u32; CELLS]);
 
+// SAFETY: zero bytes are a bucket of empty cells; it has 64 bytes.
+unsafe impl Zeroed for Bucket {}
+
 /// A shard's table.
 pub(crate) struct Table {
-    buckets: Vec<Bucket>,
+    buckets: Block<Bucket>,
+    arena: Arc<Arena>,
     used: usize,
     tombstones: usize,
 }
@@ -60,8 +70,9 @@ fn candidates_in(cells: &[u32; CELLS], tag: u32) -> [u64; 2] {
 }
 
 impl Table {
-    pub(crate) fn new() -> Self {
-        Self { buckets: vec![Bucket([EMPTY; CELLS])], used: 0, tombstones: 0 }
+    pub(crate) fn new(arena: &Arc<Arena>) -> Self {
+        let (buckets, arena) = (Block::new(arena, 1), Arc::clone(arena));
+        Self { buckets, arena, used: 0, tombstones: 0 }
     }
 
     /// The bucket a hash begins at, in a table of `buckets` buckets.
@@ -148,9 +159,9 @@ impl Table {
 
     /// Moves every slot into a table of `buckets` buckets.
     fn rebuild(&mut self, buckets: usize, hash_of: impl Fn(u32) -> u64) {
-        let old = std::mem::replace(&mut self.buckets, vec![Bucket([EMPTY; CELLS]); buckets]);
+        let old = std::mem::replace(&mut self.buckets, Block::new(&self.arena, buckets));
         self.tombstones = 0;
-        for bucket in old {
+        for bucket in &*old {
             for cell in bucket.0 {
                 let content = cell & SLOT_MASK;
                 if content != EMPTY && content != TOMBSTONE {
@@ -172,7 +183,7 @@ mod tests {
 
     #[test]
     fn finds_what_was_inserted_through_growth_and_removal() {
-        let mut table = Table::new();
+        let mut table = Table::new(&Arc::default());
         let hash_of =
             |slot: u32| u64::from(slot).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(17);
         let find = |table: &Table, slot: u32| table.find(hash_of(slot), |found| found == slot);
