@@ -10,7 +10,7 @@ use hallpass_engine::{
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
 const ALICE: &[u8] = b"alice";
 /// Names as long as the encoding of their length has limits.
-const NAME_BYTES: [usize; 6] = [0, 1, 62, 63, 64, 1024];
+const NAME_BYTES: [usize; 9] = [0, 1, 62, 63, 64, 254, 255, 256, 1024];
 
 fn engine() -> Engine {
     Engine::new(&Config { shards: 4, ..Config::new(HashSeed::new(5, 6)) })
@@ -90,6 +90,13 @@ fn a_name_of_any_length_is_read_back() {
                 assert!(view.meta.iter().eq([(&b"agent"[..], &b"curl"[..])]));
             });
         }
+    }
+    assert_eq!(restored(&engine).digest(START), engine.digest(START));
+    for (number, name) in (1..).zip(&names) {
+        // With a second session the name is in the user's record.
+        assert!(matches!(create(&engine, name, 100 + number), Outcome::Session(_)));
+        assert_eq!(user_of(&engine, number).as_ref(), Some(name));
+        assert_eq!(user_of(&engine, 100 + number).as_ref(), Some(name));
     }
     assert_eq!(restored(&engine).digest(START), engine.digest(START));
 }
@@ -228,6 +235,19 @@ fn logouts_of_everybody_without_a_sweep_leave_nobody_logged_in() {
     assert_eq!(user_of(&engine, 199).as_deref(), Some(ALICE));
     assert_eq!(engine.statistics().sessions, 1);
     end(&engine, 199);
+    is_empty_after_sweep(&engine);
+}
+
+// A user's record tells 255 epochs apart.
+#[test]
+fn many_logouts_of_everybody_without_a_sweep_leave_nobody_logged_in() {
+    let engine = engine();
+    for round in 0..600 {
+        create(&engine, ALICE, 2 * round);
+        create(&engine, ALICE, 2 * round + 1);
+        assert_eq!(engine.apply(&Op::SessionRevokeAll, START), Outcome::Integer(2));
+        assert!((0..2 * round + 2).all(|number| user_of(&engine, number).is_none()), "{round}");
+    }
     is_empty_after_sweep(&engine);
 }
 

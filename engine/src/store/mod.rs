@@ -29,7 +29,6 @@ use self::shard::Shard;
 use self::table::Table;
 use crate::key::HashSeed;
 use crate::snapshot::image::Instant;
-use crate::user::record::UserRecord;
 use crate::user::shard::{UserName, UserShard};
 
 /// How many shards the users have.
@@ -129,10 +128,8 @@ impl Store {
 
     /// The user shard of the user a record belongs to.
     pub(crate) fn owner_shard(&self, record: Record) -> Option<usize> {
-        match record.alone() {
-            Some(alone) => Some(Self::user_shard_of(UserName::new(&self.seed, alone.name).hash)),
-            None => record.user().map(UserRecord::shard),
-        }
+        let name = UserName::new(&self.seed, record.owner_name()?);
+        Some(Self::user_shard_of(name.hash))
     }
 
     /// The user shard of a hash.
@@ -174,7 +171,7 @@ impl Store {
             cell.publish(shard);
         }
         for user in users.iter_mut().flat_map(|users| users.drain()) {
-            *user.sessions() = crate::user::sessions::SessionSet::default();
+            user.sessions().clear(&self.arena);
             crate::user::shard::free(&self.arena, user);
         }
         self.memory_bytes.store(0, Ordering::Relaxed);

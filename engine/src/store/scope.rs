@@ -208,7 +208,7 @@ impl<'e> Scope<'e> {
     }
 
     fn users_of(&mut self, user: UserRecord) -> &mut UserShard {
-        self.users_at(user.shard())
+        self.users_at(Store::user_shard_of(UserName::new(&self.store.seed, user.name()).hash))
     }
 
     fn users_at(&mut self, index: usize) -> &mut UserShard {
@@ -396,8 +396,7 @@ impl<'e> Scope<'e> {
     fn new_user(&mut self, name: UserName<'_>, generation: u64) -> UserRecord {
         let store = self.store;
         let index = Store::user_shard_of(name.hash);
-        let user =
-            UserRecord::new(&store.arena, name.bytes, index as u8, store.epoch(), generation);
+        let user = UserRecord::new(&store.arena, name.bytes, store.epoch(), generation);
         self.users_at(index).insert(&store.seed, name, user);
         self.memory_delta += user_cost_bytes(user) as i64;
         user
@@ -406,7 +405,7 @@ impl<'e> Scope<'e> {
     /// Puts an entry into its owner's index.
     pub(crate) fn link(&mut self, owner: UserRecord, location: Location, expires: Stamp) {
         let before = owner.sessions().memory_bytes();
-        owner.sessions().insert(location, expires);
+        owner.sessions().insert(&self.store.arena, location, expires);
         self.memory_delta += owner.sessions().memory_bytes() as i64 - before as i64;
         self.users_of(owner).sessions += 1;
     }
@@ -415,7 +414,10 @@ impl<'e> Scope<'e> {
     pub(crate) fn unlink(&mut self, owner: UserRecord, location: Location) {
         let (store, epoch) = (self.store, self.store.epoch());
         let before = owner.sessions().memory_bytes();
-        assert!(owner.sessions().remove(location), "the index holds every entry of its user");
+        assert!(
+            owner.sessions().remove(&store.arena, location),
+            "the index holds every entry of its user"
+        );
         self.memory_delta += owner.sessions().memory_bytes() as i64 - before as i64;
         let users = self.users_of(owner);
         if owner.alive_in(epoch) {
@@ -552,7 +554,10 @@ impl<'e> Scope<'e> {
         let Some(parts) = parts_of(live.record) else { return };
         if let Owner::User(old) = parts.owner {
             let before = old.sessions().memory_bytes();
-            assert!(old.sessions().remove(location), "the index holds every session of its user");
+            assert!(
+                old.sessions().remove(&self.store.arena, location),
+                "the index holds every session of its user"
+            );
             self.memory_delta += old.sessions().memory_bytes() as i64 - before as i64;
             self.users_of(old).sessions -= 1;
             self.link_alone(name, location);

@@ -1,14 +1,17 @@
 //! A user's record: liveness, name, generation, and the set of its sessions.
 //!
 //! ```text
-//! 0 epoch u32 (0: revoked)  4 name length u16  6 user shard u8  8 sessions u64  16 generation u48  22 name
+//! 0 sessions u64  8 generation u48  14 epoch u8 (0: revoked)  15 name length u8  [name length u16]  name
 //! ```
+//!
+//! A name of 255 bytes or more has its length after the header. Of the epoch the remainder by 255 is kept,
+//! plus one: so many logouts of everybody without a sweep do not come to be (see `user/shard.rs`).
 //!
 //! A record is one *incarnation* of a user: logging out everywhere marks it revoked and puts a new one
 //! in its place, so one write ends any number of sessions, and a session is live exactly while the
 //! incarnation it points to is. A revoked incarnation stays until the last of its sessions was swept.
 //!
-//! Name and shard never change, and the epoch is an atomic, so they may be read through any session that
+//! The name never changes, and the epoch is an atomic, so they may be read through any session that
 //! points here: sessions are unlinked before their user is freed. The rest is guarded by the user
 //! shard's lock.
 
@@ -16,14 +19,25 @@
 #![allow(clippy::cast_ptr_alignment)] // the arena aligns records to 8, and fields lie at multiples
 
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use crate::store::arena::Arena;
 use crate::store::record::{low_six, six};
 use crate::user::sessions::SessionSet;
 
-const HEADER_BYTES: usize = 22;
-const REVOKED: u32 = 0;
+const HEADER_BYTES: usize = 16;
+const GENERATION_OFFSET: usize = 8;
+const EPOCH_OFFSET: usize = 14;
+const LENGTH_OFFSET: usize = 15;
+/// This length of a name means that two more bytes say it.
+const LONG_NAME: u8 = u8::MAX;
+const REVOKED: u8 = 0;
+/// How many epochs a record can tell apart.
+pub(crate) const EPOCHS: u32 = 255;
+
+fn epoch_byte(epoch: u32) -> u8 {
+    1 + (epoch % EPOCHS) as u8
+}
 
 /// A user's record: a pointer to its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +50,20 @@ unsafe impl Sync for UserRecord {}
 
 impl UserRecord {
     /// A new incarnation without sessions.
-    pub(crate) fn new(arena: &Arena, name: &[u8], shard: u8, epoch: u32, generation: u64) -> Self {
-        assert!(u16::try_from(name.len()).is_ok(), "user names are checked against the limit");
-        assert!(epoch != REVOKED, "a new incarnation is alive");
-        let record = Self(arena.allocate(HEADER_BYTES + name.len()));
-        record.put(0, epoch.to_ne_bytes());
-        record.put(4, (name.len() as u16).to_le_bytes());
-        record.put(6, [shard, 0]);
-        record.put(16, low_six(generation));
+    pub(crate) fn new(arena: &Arena, name: &[u8], epoch: u32, generation: u64) -> Self {
+        let length = u16::try_from(name.len()).expect("user names are checked against the limit");
+        let short = u8::try_from(length).unwrap_or(LONG_NAME);
+        let offset = name_offset(short);
+        let record = Self(arena.allocate(offset + name.len()));
+        record.put(GENERATION_OFFSET, low_six(generation));
+        record.put(EPOCH_OFFSET, [epoch_byte(epoch), short]);
+        if short == LONG_NAME {
+            record.put(HEADER_BYTES, length.to_le_bytes());
+        }
         // SAFETY: the allocation has room for a set and the name, at these offsets.
         unsafe {
-            record.0.as_ptr().add(8).cast::<SessionSet>().write(SessionSet::default());
-            let target = record.0.as_ptr().add(HEADER_BYTES);
+            record.0.as_ptr().cast::<SessionSet>().write(SessionSet::default());
+            let target = record.0.as_ptr().add(offset);
             std::ptr::copy_nonoverlapping(name.as_ptr(), target, name.len());
         }
         record
@@ -59,29 +75,26 @@ impl UserRecord {
     /// It came from this arena, no session points to it, and it is in neither table nor queue.
     pub(crate) unsafe fn free(self, arena: &Arena) {
         let bytes = self.size_bytes();
-        // SAFETY: by the contract nothing else refers to it; the set was written by `new`.
-        unsafe {
-            self.0.as_ptr().add(8).cast::<SessionSet>().drop_in_place();
-            arena.free(self.0, bytes);
-        }
+        self.sessions().clear(arena);
+        // SAFETY: by the contract nothing else refers to it, and its set holds nothing any more.
+        unsafe { arena.free(self.0, bytes) };
     }
 
     /// The user's name.
     pub(crate) fn name<'a>(self) -> &'a [u8] {
-        let length = usize::from(u16::from_le_bytes(self.get(4)));
+        let [short] = self.get(LENGTH_OFFSET);
+        let length = if short == LONG_NAME {
+            usize::from(u16::from_le_bytes(self.get(HEADER_BYTES)))
+        } else {
+            usize::from(short)
+        };
         // SAFETY: the name was written by `new` and never changes.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(HEADER_BYTES), length) }
-    }
-
-    /// Which user shard guards it.
-    pub(crate) fn shard(self) -> usize {
-        let [shard] = self.get(6);
-        usize::from(shard)
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(name_offset(short)), length) }
     }
 
     /// Whether its sessions are live, given the store's present epoch.
     pub(crate) fn alive_in(self, epoch: u32) -> bool {
-        self.epoch().load(Ordering::Acquire) == epoch
+        self.epoch().load(Ordering::Acquire) == epoch_byte(epoch)
     }
 
     /// Ends every session of this incarnation: the one write of a logout everywhere.
@@ -91,24 +104,25 @@ impl UserRecord {
 
     /// The user's generation.
     pub(crate) fn generation(self) -> u64 {
-        six(self.get(16))
+        six(self.get(GENERATION_OFFSET))
     }
 
     /// Changes the generation, under the user shard's lock.
     pub(crate) fn set_generation(self, generation: u64) {
-        self.put(16, low_six(generation));
+        self.put(GENERATION_OFFSET, low_six(generation));
     }
 
     /// The sessions, to be used under the user shard's lock.
     pub(crate) fn sessions<'a>(self) -> &'a mut SessionSet {
         // SAFETY: written by `new`; the user shard's lock makes this the only reference, and callers
         // do not keep it beyond one statement's work on this user.
-        unsafe { &mut *self.0.as_ptr().add(8).cast::<SessionSet>() }
+        unsafe { &mut *self.0.as_ptr().cast::<SessionSet>() }
     }
 
     /// Bytes the record was asked for.
     pub(crate) fn size_bytes(self) -> usize {
-        HEADER_BYTES + self.name().len()
+        let [short] = self.get(LENGTH_OFFSET);
+        name_offset(short) + self.name().len()
     }
 
     /// The address, for session records: 48 bits.
@@ -121,9 +135,9 @@ impl UserRecord {
         NonNull::new(std::ptr::with_exposed_provenance_mut(address as usize)).map(Self)
     }
 
-    fn epoch<'a>(self) -> &'a AtomicU32 {
-        // SAFETY: four aligned bytes at the head that are only accessed as this atomic.
-        unsafe { AtomicU32::from_ptr(self.0.as_ptr().cast()) }
+    fn epoch<'a>(self) -> &'a AtomicU8 {
+        // SAFETY: a byte that is only accessed as this atomic once the record is shared.
+        unsafe { AtomicU8::from_ptr(self.0.as_ptr().add(EPOCH_OFFSET)) }
     }
 
     fn get<const N: usize>(self, offset: usize) -> [u8; N] {
@@ -135,4 +149,8 @@ impl UserRecord {
         // SAFETY: as in `get`; writers hold the user shard's lock, or the record is not yet shared.
         unsafe { self.0.as_ptr().add(offset).cast::<[u8; N]>().write(bytes) }
     }
+}
+
+fn name_offset(short: u8) -> usize {
+    HEADER_BYTES + if short == LONG_NAME { 2 } else { 0 }
 }

@@ -1,16 +1,17 @@
 //! The set of one user's sessions, in one word when it is small.
 //!
 //! Sessions are named by where their record is: shard and slot in 32 bits, stable for the session's
-//! life. Most users have one session, which the word itself holds; up to 32 lie in an array that grows
-//! by a few; more in a B-tree, so that adding and removing stays logarithmic for a user with a hundred
-//! thousand. Iteration is in ascending order of the names, so a name is a cursor.
+//! life. The word itself holds one; up to 33 lie in an array of just their number, whose length is in the
+//! word too; more in a B-tree, so that adding and removing stays logarithmic for a user with a hundred
+//! thousand. Iteration is in ascending order of the names, so a name is a cursor. Arrays lie in the arena,
+//! which is why whoever drops a set clears it first.
 
 #![allow(unsafe_code)] // a leaf: the tagged word below
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeSet;
 use std::ptr::NonNull;
 
+use crate::store::arena::Arena;
 use crate::time::Stamp;
 
 /// Where a session's record is: shard in the upper 8 bits, slot in the lower 24.
@@ -38,11 +39,13 @@ impl Location {
 
 /// Up to this many sessions lie in an array.
 const FEW_MAX: usize = 33;
-/// An array grows by this many entries: the steps of the system's allocator.
-const FEW_STEP: usize = 4;
-const FEW_FIRST: usize = 5;
+/// An array grows by this many entries: the steps of the arena.
+const FEW_STEP: usize = 2;
 
 const TAG_MASK: u64 = 0b11;
+/// Where an array's length is in the word, above its address.
+const LENGTH_SHIFT: u32 = 48;
+const ADDRESS_MASK: u64 = ((1 << LENGTH_SHIFT) - 1) & !TAG_MASK;
 const TAG_ONE: u64 = 1;
 const TAG_FEW: u64 = 2;
 const TAG_MANY: u64 = 3;
@@ -84,7 +87,7 @@ impl SessionSet {
     }
 
     /// Adds a session that ends at `expires` if nobody touches it.
-    pub(crate) fn insert(&mut self, location: Location, expires: Stamp) {
+    pub(crate) fn insert(&mut self, arena: &Arena, location: Location, expires: Stamp) {
         if let Some(many) = self.many_mut() {
             many.sessions.insert(location);
             many.all_live_until = many.all_live_until.min(expires);
@@ -93,25 +96,25 @@ impl SessionSet {
         let mut sessions = self.after(0).collect::<smallvec::SmallVec<[Location; FEW_MAX + 1]>>();
         if let Err(position) = sessions.binary_search(&location) {
             sessions.insert(position, location);
-            self.replace_with(&sessions);
+            self.replace_with(arena, &sessions);
         }
     }
 
     /// Takes a session out; whether it was there.
-    pub(crate) fn remove(&mut self, location: Location) -> bool {
+    pub(crate) fn remove(&mut self, arena: &Arena, location: Location) -> bool {
         if let Some(many) = self.many_mut() {
             let removed = many.sessions.remove(&location);
             // Half of the array's reach, so that a user at the brink does not go back and forth.
             if many.sessions.len() <= FEW_MAX / 2 {
                 let rest = many.sessions.iter().copied().collect::<Vec<_>>();
-                self.replace_with(&rest);
+                self.replace_with(arena, &rest);
             }
             return removed;
         }
         let mut sessions = self.after(0).collect::<smallvec::SmallVec<[Location; FEW_MAX + 1]>>();
         let Ok(position) = sessions.binary_search(&location) else { return false };
         sessions.remove(position);
-        self.replace_with(&sessions);
+        self.replace_with(arena, &sessions);
         true
     }
 
@@ -160,7 +163,7 @@ impl SessionSet {
     pub(crate) fn memory_bytes(&self) -> usize {
         match self.len() {
             0 | 1 => 0,
-            few @ 2..=FEW_MAX => 8 + few_layout(few_capacity(few)).size(),
+            few @ 2..=FEW_MAX => few_bytes(few),
             many => 64 + many * 9,
         }
     }
@@ -170,12 +173,10 @@ impl SessionSet {
             TAG_ONE => Shape::One(Location((self.0 >> 32) as u32)),
             TAG_FEW => {
                 let start = self.pointer::<Location>();
-                // SAFETY: a few-array holds its length in the first word, then that many locations;
-                // it is owned by this set and only replaced through `&mut self`.
-                let few = unsafe {
-                    let length = start.cast::<u32>().read() as usize;
-                    std::slice::from_raw_parts(start.add(1).as_ptr(), length)
-                };
+                let length = (self.0 >> LENGTH_SHIFT) as usize;
+                // SAFETY: the array holds that many locations; it is owned by this set and only replaced
+                // through `&mut self`.
+                let few = unsafe { std::slice::from_raw_parts(start.as_ptr(), length) };
                 Shape::Few(few)
             }
             // SAFETY: the tag says that the word is a leaked box of this type, owned by this set.
@@ -190,22 +191,22 @@ impl SessionSet {
     }
 
     fn pointer<T>(&self) -> NonNull<T> {
-        let address = (self.0 & !TAG_MASK) as usize;
+        let address = (self.0 & ADDRESS_MASK) as usize;
         NonNull::new(std::ptr::with_exposed_provenance_mut(address))
             .expect("a tagged word holds a pointer")
     }
 
     /// Makes the set hold exactly `sessions`, which ascend.
-    fn replace_with(&mut self, sessions: &[Location]) {
+    fn replace_with(&mut self, arena: &Arena, sessions: &[Location]) {
         match sessions {
-            [] => self.release(),
+            [] => self.clear(arena),
             [one] => {
-                self.release();
+                self.clear(arena);
                 self.0 = u64::from(one.0) << 32 | TAG_ONE;
             }
-            few if few.len() <= FEW_MAX => self.hold_few(few),
+            few if few.len() <= FEW_MAX => self.hold_few(arena, few),
             many => {
-                self.release();
+                self.clear(arena);
                 let many = Many {
                     sessions: many.iter().copied().collect(),
                     // Nothing is known yet: the first count will look at them all.
@@ -216,33 +217,27 @@ impl SessionSet {
         }
     }
 
-    fn hold_few(&mut self, few: &[Location]) {
-        let capacity = few_capacity(few.len());
-        let held = if let Shape::Few(held) = self.shape() { few_capacity(held.len()) } else { 0 };
-        if held != capacity {
-            self.release();
-            let layout = few_layout(capacity);
-            // SAFETY: the layout's size is not zero.
-            let start = unsafe { alloc(layout) };
-            if start.is_null() {
-                handle_alloc_error(layout);
-            }
-            self.0 = start.expose_provenance() as u64 | TAG_FEW;
-        }
-        let start = self.pointer::<Location>();
-        // SAFETY: the array has room for the length and `capacity` locations; `few` is the caller's.
-        unsafe {
-            start.cast::<u32>().write(few.len() as u32);
-            std::ptr::copy_nonoverlapping(few.as_ptr(), start.add(1).as_ptr(), few.len());
-        }
+    fn hold_few(&mut self, arena: &Arena, few: &[Location]) {
+        let bytes = few_bytes(few.len());
+        let held = if let Shape::Few(held) = self.shape() { few_bytes(held.len()) } else { 0 };
+        let start = if held == bytes {
+            self.pointer::<Location>()
+        } else {
+            self.clear(arena);
+            arena.allocate(bytes).cast()
+        };
+        // SAFETY: the array has room for so many locations; `few` is the caller's.
+        unsafe { std::ptr::copy_nonoverlapping(few.as_ptr(), start.as_ptr(), few.len()) };
+        let address = start.as_ptr().expose_provenance() as u64;
+        self.0 = address | (few.len() as u64) << LENGTH_SHIFT | TAG_FEW;
     }
 
-    fn release(&mut self) {
+    /// Takes every session out.
+    pub(crate) fn clear(&mut self, arena: &Arena) {
         match self.0 & TAG_MASK {
             TAG_FEW => {
-                let layout = few_layout(few_capacity(self.len()));
-                // SAFETY: the array was allocated by `hold_few` with the capacity of its length.
-                unsafe { dealloc(self.pointer::<u8>().as_ptr(), layout) };
+                // SAFETY: the array came from this arena, by `hold_few`, with the size of its length.
+                unsafe { arena.free(self.pointer(), few_bytes(self.len())) };
             }
             // SAFETY: the box was leaked into the word by `replace_with`.
             TAG_MANY => drop(unsafe { Box::from_raw(self.pointer::<Many>().as_ptr()) }),
@@ -252,18 +247,8 @@ impl SessionSet {
     }
 }
 
-impl Drop for SessionSet {
-    fn drop(&mut self) {
-        self.release();
-    }
-}
-
-fn few_capacity(length: usize) -> usize {
-    FEW_FIRST + length.saturating_sub(FEW_FIRST).next_multiple_of(FEW_STEP)
-}
-
-fn few_layout(capacity: usize) -> Layout {
-    Layout::array::<u32>(1 + capacity).expect("a few words")
+fn few_bytes(length: usize) -> usize {
+    length.next_multiple_of(FEW_STEP) * size_of::<Location>()
 }
 
 #[cfg(test)]
@@ -272,6 +257,7 @@ mod tests {
 
     #[test]
     fn behaves_like_a_sorted_set_at_every_size() {
+        let arena = Arena::new();
         let mut set = SessionSet::default();
         let mut model = BTreeSet::new();
         let mut state = 1_u32;
@@ -280,17 +266,17 @@ mod tests {
             let location = Location(state >> 8 & 0x7f);
             // Grows at first, shrinks later, so that all shapes are passed in both directions.
             if (state >> 20) % 1000 > step as u32 / 2 {
-                set.insert(location, Stamp::NEVER);
+                set.insert(&arena, location, Stamp::NEVER);
                 model.insert(location);
             } else {
-                assert_eq!(set.remove(location), model.remove(&location));
+                assert_eq!(set.remove(&arena, location), model.remove(&location));
             }
             assert_eq!(set.len(), model.len());
             assert!(set.after(0).eq(model.iter().copied()));
             assert!(set.after(40).eq(model.range(Location(40)..).copied()));
         }
         for location in model {
-            assert!(set.remove(location));
+            assert!(set.remove(&arena, location));
         }
         assert!(set.is_empty());
     }

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 
 use hashbrown::HashTable;
 
-use super::record::UserRecord;
+use super::record::{EPOCHS as USER_EPOCHS, UserRecord};
 use super::sessions::Location;
 use crate::key::HashSeed;
 use crate::store::Store;
@@ -64,6 +64,8 @@ pub(crate) struct UserShard {
     stale_alone: VecDeque<Stale>,
     /// Whole tables that a logout of everybody put aside, to be taken apart by the sweep.
     stale: Vec<HashTable<UserRecord>>,
+    /// The epoch of the oldest incarnations that may be left of those put aside.
+    stale_epoch: Option<u32>,
     /// Incarnations that were logged out, until the last of their sessions is swept.
     revoked: VecDeque<UserRecord>,
     /// Sessions of the incarnations in the table.
@@ -152,6 +154,7 @@ impl UserShard {
     pub(crate) fn set_aside_all(&mut self, epoch: u32) {
         if !self.users.is_empty() {
             self.stale.push(std::mem::take(&mut self.users));
+            self.stale_epoch.get_or_insert(epoch);
         }
         if !self.alone.is_empty() {
             let alone = std::mem::take(&mut self.alone);
@@ -164,6 +167,7 @@ impl UserShard {
     pub(crate) fn holds_ambiguous(&self, epoch: u32) -> bool {
         let oldest = self.stale_alone.front();
         oldest.is_some_and(|stale| epoch.wrapping_sub(stale.epoch) >= EPOCHS - 1)
+            || self.stale_epoch.is_some_and(|stale| epoch.wrapping_sub(stale) >= USER_EPOCHS - 1)
     }
 
     /// Locations in the tables put aside, at most `count`, taken out.
@@ -192,6 +196,9 @@ impl UserShard {
     /// Takes the incarnation that [`UserShard::next_revoked`] gave off the queue.
     pub(crate) fn drop_revoked(&mut self) {
         self.revoked.pop_front();
+        if self.revoked.is_empty() && self.stale.is_empty() {
+            self.stale_epoch = None;
+        }
     }
 
     /// Forgets everybody, and gives every incarnation, live or revoked, for freeing.
@@ -203,6 +210,7 @@ impl UserShard {
         all.extend(self.revoked.drain(..));
         self.alone = HashTable::new();
         self.stale_alone.clear();
+        self.stale_epoch = None;
         (self.sessions, self.sessions_revoked) = (0, 0);
         all
     }
