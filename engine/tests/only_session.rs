@@ -4,7 +4,7 @@
 use hallpass_engine::snapshot::{Snapshot, restore, to_bytes};
 use hallpass_engine::{
     Cap, Condition, Config, Deadline, Engine, HashSeed, Key, Limits, Op, Outcome, Refusal,
-    SessionHash, Stamp, Words,
+    SessionHash, Stamp, Touch, Words,
 };
 
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
@@ -43,7 +43,7 @@ fn end(engine: &Engine, number: u32) {
 }
 
 fn user_of(engine: &Engine, number: u32) -> Option<Vec<u8>> {
-    engine.validate(&id(number), START, false, |user| user.map(<[u8]>::to_vec))
+    engine.validate(&id(number), START, Touch::No, |user| user.map(<[u8]>::to_vec))
 }
 
 fn listed(engine: &Engine, user: &[u8]) -> Vec<SessionHash> {
@@ -84,7 +84,7 @@ fn a_name_of_any_length_is_read_back() {
             assert_eq!(listed(engine, name), [id(number)]);
             let drawn = 1 << (4 * number.min(4));
             assert_eq!(engine.generation(name, START), drawn, "{} bytes", name.len());
-            engine.session(&id(number), START, false, |view| {
+            engine.session(&id(number), START, Touch::No, |view| {
                 let view = view.expect("live");
                 assert_eq!((view.data, view.version), (&b"data"[..], 1));
                 assert!(view.meta.iter().eq([(&b"agent"[..], &b"curl"[..])]));

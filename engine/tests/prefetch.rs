@@ -3,7 +3,7 @@
 
 use hallpass_engine::{
     Condition, Config, Deadline, Engine, HashSeed, Hint, Key, Limits, Op, SessionHash, SessionKey,
-    Stamp, Value, Words,
+    Stamp, Touch, Value, Words,
 };
 
 const NOW: Stamp = Stamp::from_millis(1_700_000_000_000);
@@ -45,7 +45,7 @@ fn get(engine: &Engine, name: &[u8], hint: Hint) -> Option<Vec<u8>> {
 }
 
 fn user_of(engine: &Engine, id: SessionHash, hint: Hint) -> Option<Vec<u8>> {
-    engine.validate(SessionKey::new(id, hint), NOW, true, |user| user.map(<[u8]>::to_vec))
+    engine.validate(SessionKey::new(id, hint), NOW, Touch::Now, |user| user.map(<[u8]>::to_vec))
 }
 
 #[test]
