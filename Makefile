@@ -3,13 +3,16 @@
 PORT ?= 6379
 SECONDS ?= 600
 
-.PHONY: help run test fuzz lint bench
+.PHONY: help run cluster test fuzz lint bench
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
 
 run: ## Builds the release and serves, memory only, on port 6379 (PORT=... for another)
 	cargo run --release --locked -p hallpass-server --bin hallpass-server -- --port $(PORT)
+
+cluster: ## Starts three nodes on this machine and says what to try; Ctrl-C stops them
+	examples/cluster
 
 test: ## Installs what the tests need and runs all of them: Rust, protocol, real clients
 	tests/run

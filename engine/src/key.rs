@@ -133,6 +133,11 @@ impl SessionKey {
     pub fn new(id: SessionHash, hint: Hint) -> Self {
         Self { id, hint }
     }
+
+    /// The hash of its id.
+    pub fn id(&self) -> &SessionHash {
+        &self.id
+    }
 }
 
 impl From<&SessionHash> for SessionKey {

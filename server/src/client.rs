@@ -8,11 +8,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use dashmap::DashMap;
-use hallpass_engine::Stamp;
+use hallpass_engine::{SessionHash, Stamp};
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 
 use crate::command::table::Entry;
-use crate::resp::reply::Protocol;
+use crate::resp::reply::{Protocol, Reply};
 
 /// Whether replies are sent (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +48,28 @@ pub struct Client {
     pub no_touch: bool,
     /// The last command that ran.
     pub last_command: Option<&'static Entry>,
+    /// What the last command left to be awaited; the reply follows from it.
+    pub deferred: Option<Deferred>,
+    /// Sessions that were read and whose touch the log has to be told of.
+    pub touches_due: Vec<SessionHash>,
     /// The public half.
     pub shared: Arc<ClientShared>,
+}
+
+/// A reply that has to be awaited: of a command that asks other nodes.
+#[derive(Debug)]
+pub struct Deferred(pub oneshot::Receiver<Result<(), String>>);
+
+impl Deferred {
+    /// Waits, and writes the reply: OK, or an error with the text that came.
+    pub(crate) async fn answer(self, protocol: Protocol, output: &mut Vec<u8>) {
+        let outcome = self.0.await.unwrap_or_else(|_| Err("this node is stopping".to_owned()));
+        let mut reply = Reply::new(output, protocol);
+        match outcome {
+            Ok(()) => reply.ok(),
+            Err(text) => reply.error(format!("ERR {text}").as_bytes()),
+        }
+    }
 }
 
 /// What others may see of a client.
@@ -136,6 +157,8 @@ impl Client {
             no_evict: false,
             no_touch: false,
             last_command: None,
+            deferred: None,
+            touches_due: Vec::new(),
             shared,
         }
     }

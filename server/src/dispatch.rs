@@ -9,7 +9,7 @@ use hallpass_engine::{Hint, Key, Op, Outcome, Stamp, Words};
 
 use crate::client::{Client, ReplyMode};
 use crate::clock::Ticks;
-use crate::command::context::{LocalContext, LowerContext, ReadContext};
+use crate::command::context::{LocalContext, LowerContext, ReadContext, Touching};
 use crate::command::error::CommandError;
 use crate::command::request::{Request, Subject};
 use crate::command::spec::{self, Flags, KeyPositions, Run};
@@ -20,6 +20,10 @@ use crate::resp::reply::Reply;
 use crate::session_id::{self, Secret};
 use crate::slow_log::{self, SlowEntry};
 use crate::state::ServerState;
+
+mod replicate;
+
+pub(crate) use self::replicate::{Course, Lowered};
 
 /// The most bytes of unknown commands and their arguments that are repeated in an error.
 const ECHO_BYTES_MAX: usize = 128;
@@ -78,6 +82,8 @@ pub struct Turn<'a> {
     pub now: Stamp,
     /// When the previous command ended: one reading of the cycle counter serves two commands.
     pub ticks: Ticks,
+    /// How touches are put into the log; `None` to store them at once, where there is no log.
+    pub touch_slack: Option<u32>,
 }
 
 impl Turn<'_> {
@@ -140,18 +146,8 @@ impl Turn<'_> {
 
     #[inline]
     fn command(&mut self, entry: &'static Entry, request: &Request<'_>, output: &mut Vec<u8>) {
-        let spec = entry.spec;
         let counters = &self.counters.commands[entry.index];
-        let admitted = if !spec.accepts(request.len()) {
-            Err(CommandError::WrongArity)
-        } else if !self.client.authenticated && !spec.flags.has(Flags::NO_AUTH) {
-            Err(CommandError::NoAuth)
-        } else if spec.keys.first > 0 || spec.keys.counted_by > 0 {
-            self.keys_fit(entry, request)
-        } else {
-            Ok(())
-        };
-        if let Err(error) = admitted {
+        if let Err(error) = self.admit(entry, request) {
             counters.rejected.add(1);
             self.refuse(&error, &entry.full_name, output);
             return;
@@ -169,9 +165,29 @@ impl Turn<'_> {
             counters.failed.add(1);
             self.refuse(&error, &entry.full_name, output);
         }
+        self.log_if_slow(entry, request, nanos);
+    }
+
+    #[inline]
+    fn log_if_slow(&self, entry: &Entry, request: &Request<'_>, nanos: u64) {
         let slower_than = self.config.slowlog_log_slower_than;
         if slower_than >= 0 && nanos / 1000 >= slower_than as u64 {
             self.log_slow(entry, request, nanos / 1000);
+        }
+    }
+
+    /// Whether a request may run at all.
+    #[inline]
+    fn admit(&self, entry: &Entry, request: &Request<'_>) -> Result<(), CommandError> {
+        let spec = entry.spec;
+        if !spec.accepts(request.len()) {
+            Err(CommandError::WrongArity)
+        } else if !self.client.authenticated && !spec.flags.has(Flags::NO_AUTH) {
+            Err(CommandError::NoAuth)
+        } else if spec.keys.first > 0 || spec.keys.counted_by > 0 {
+            self.keys_fit(entry, request)
+        } else {
+            Ok(())
         }
     }
 
@@ -186,11 +202,18 @@ impl Turn<'_> {
         match entry.spec.run {
             Run::Read(run) => {
                 let reply = Reply::new(output, self.client.protocol);
+                let touching = match self.touch_slack {
+                    None => Touching::Now,
+                    Some(slack_divisor) => {
+                        Touching::Logged { slack_divisor, due: &mut self.client.touches_due }
+                    }
+                };
                 let mut context = ReadContext {
                     engine: &server.engine,
                     now: self.now,
                     reply,
                     counters: self.counters,
+                    touching,
                 };
                 run(&mut context, request)
             }

@@ -113,7 +113,7 @@ impl Embedded {
         let config = settings.refresh(&server.settings);
         let (now, ticks) = (server.clock.now(), server.clock.ticks());
         let prepared = prepare(server, client.db, words);
-        let mut turn = Turn { server, counters, client, config, now, ticks };
+        let mut turn = Turn { server, counters, client, config, now, ticks, touch_slack: None };
         turn.execute(words, &prepared, output);
         self.client.publish(now);
     }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use crate::cluster::ClusterError;
+
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -21,6 +23,17 @@ pub enum StartError {
     Listen {
         /// Where.
         address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The data directory, or what it holds, cannot be used.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The data directory cannot be made or opened.
+    #[error("data-dir: {directory}: {source}")]
+    DataDirectory {
+        /// Which directory.
+        directory: String,
         /// Why.
         source: std::io::Error,
     },

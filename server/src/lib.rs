@@ -2,8 +2,8 @@
 //!
 //! A request flows `socket -> net -> resp -> dispatch -> command -> engine` and its reply back the
 //! same way, on one thread. Read [`dispatch`] first: it is where the protocol's side and the engine's
-//! side meet, and nothing else may connect them. Absent here: persistence and replication, which
-//! will sit between `dispatch` and the engine.
+//! side meet, and nothing else may connect them. A server that keeps a log has [`cluster`] between
+//! `dispatch` and the engine.
 
 pub mod client;
 pub mod clock;
@@ -18,7 +18,9 @@ pub mod log;
 mod maintenance;
 pub mod metrics;
 mod net;
+pub mod node;
 pub mod pause;
+mod raft_thread;
 pub mod random;
 pub mod resp;
 mod server;
@@ -29,4 +31,5 @@ pub mod state;
 
 pub use embedded::Embedded;
 pub use error::StartError;
+pub use node::Node;
 pub use server::Server;

@@ -48,9 +48,13 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
         }
     });
     hallpass_server::log::line(format_args!("stopping: {reason}"));
+    let state = std::sync::Arc::clone(server.state());
     server.shutdown();
     hallpass_server::log::line(format_args!("stopped"));
-    Ok(())
+    match state.failure.get() {
+        Some(failure) => Err(failure.clone().into()),
+        None => Ok(()),
+    }
 }
 
 /// Takes as many open files as the system lets this process have: the usual 1024 would turn clients away

@@ -31,7 +31,9 @@ pub(crate) fn run(server: &Arc<ServerState>) {
     let mut clients_at = server.clock.now();
     while !server.shutdown.has_begun() {
         let now = server.clock.now();
-        let swept = server.engine.sweep(now, SLICE_ENTRIES_MAX);
+        // In a cluster, what is swept must be what every node agrees has expired.
+        let expired_by = server.cluster.get().map_or(now, |cluster| cluster.applied_stamp());
+        let swept = server.engine.sweep(expired_by, SLICE_ENTRIES_MAX);
         let memory = server.engine.memory_bytes();
         server.memory_peak.fetch_max(memory, Ordering::Relaxed);
         let prefetch = memory > PREFETCH_BYTES;

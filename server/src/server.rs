@@ -10,6 +10,7 @@ use crate::error::StartError;
 use crate::maintenance;
 use crate::net::listener::Listeners;
 use crate::net::worker::Worker;
+use crate::raft_thread::RaftThread;
 use crate::state::ServerState;
 
 /// A running server. Dropping it stops it.
@@ -18,6 +19,7 @@ pub struct Server {
     state: Arc<ServerState>,
     listeners: Listeners,
     threads: Vec<JoinHandle<()>>,
+    raft: Option<RaftThread>,
 }
 
 impl Server {
@@ -29,7 +31,8 @@ impl Server {
         if let Some(address) = listeners.addresses.first() {
             state.port.store(address.port(), Ordering::Relaxed);
         }
-        let mut server = Self { state, listeners, threads: Vec::new() };
+        let mut server = Self { state, listeners, threads: Vec::new(), raft: None };
+        server.raft = RaftThread::start(&server.state)?;
         // From here on a failure drops `server`, which stops what was started.
         server.start_threads(worker_count).map_err(StartError::Thread)?;
         Ok(server)
@@ -76,6 +79,8 @@ impl Server {
                 crate::log::line(format_args!("a thread panicked"));
             }
         }
+        // After the connections: what they have under way is still answered.
+        drop(self.raft.take());
     }
 }
 

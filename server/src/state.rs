@@ -1,13 +1,14 @@
 //! What all threads of one server share.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use hallpass_engine::{Engine, HashSeed, SizeLimits, Stamp};
 use parking_lot::RwLock;
 
 use crate::client::Clients;
 use crate::clock::Clock;
+use crate::cluster::Cluster;
 use crate::command::table::{Table, table};
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -17,7 +18,11 @@ use crate::slow_log::SlowLog;
 /// The shared state of a running server.
 pub struct ServerState {
     /// The store.
-    pub engine: Engine,
+    pub engine: Arc<Engine>,
+    /// The log that every change goes through, for a server that keeps one.
+    pub cluster: OnceLock<Arc<Cluster>>,
+    /// Why the server stops, when it is not asked to.
+    pub failure: OnceLock<String>,
     /// All commands.
     pub table: &'static Table,
     /// The settings.
@@ -121,15 +126,19 @@ impl ServerState {
         let started = clock.now();
         let table = table();
         let sizes = config.sizes();
-        let engine = Engine::new(&hallpass_engine::Config {
+        let engine = Arc::new(Engine::new(&hallpass_engine::Config {
             seed: HashSeed::new(crate::random::from_system(), crate::random::from_system()),
             shards: config.shard_count(),
             threads: config.thread_count(),
             sizes,
-        });
-        engine.set_memory_limit(config.maxmemory, config.eviction());
+        }));
+        if config.data_dir.is_empty() {
+            engine.set_memory_limit(config.maxmemory, config.eviction());
+        }
         Self {
             engine,
+            cluster: OnceLock::new(),
+            failure: OnceLock::new(),
             table,
             settings: Settings::new(config),
             clock,

@@ -1,8 +1,42 @@
-//! What makes a store outlive its process: the log of everything that changes it, and the disk below.
+//! The cluster: one log that every node applies in the same order.
 //!
-//! [`log`] keeps one ordered stream of records and says when they are durable; [`disk`] is what it, and
-//! the snapshots, need of a directory. Both are synchronous and know nothing of Raft: votes, entries
-//! and markers are bytes to them.
+//! A write goes `dispatch -> propose -> raft -> log, network -> state -> engine` and its outcome back to
+//! who waits; a read passes `read` and looks at the engine. Reading order: [`node`] (how a node is put
+//! together), [`entry`] and [`origins`] (what is in the log, exactly once), [`propose`] and [`waiting`]
+//! (writes), [`lease`], [`leadership`] and [`read`] (reads), [`state`] and [`snapshot`] (the state
+//! machine), [`log_store`] over [`log`] over [`disk`], [`network`] and [`service`] (peers).
+//!
+//! Nothing outside this folder names a type of openraft, and nothing inside knows commands or RESP.
 
+pub mod clock;
+mod codec;
 pub mod disk;
+mod entry;
+mod gate;
+mod identity;
+mod keeper;
+mod leadership;
+mod lease;
 pub mod log;
+mod log_store;
+mod membership;
+mod network;
+pub mod node;
+mod origins;
+mod propose;
+mod read;
+mod service;
+mod snapshot;
+mod state;
+mod touch;
+mod types;
+mod waiting;
+
+#[cfg(test)]
+mod storage_tests;
+
+/// The Raft of this store.
+type Raft = openraft::Raft<types::TypeConfig, state::StateMachine>;
+
+pub use self::node::{Cluster, ClusterConfig, ClusterError, ClusterStatus, MemberStatus, Parts};
+pub use self::waiting::Unavailable;

@@ -1,7 +1,9 @@
 //! What a command may use, by its kind: a read sees the engine, a write only what it needs to make
 //! an op, a local command the connection and the server.
 
-use hallpass_engine::{Engine, Entry, Key, SizeLimits, Stamp};
+use std::cell::Cell;
+
+use hallpass_engine::{Engine, Entry, Key, SessionHash, SizeLimits, Stamp, Touch};
 
 use crate::client::Client;
 use crate::metrics::ThreadCounters;
@@ -18,6 +20,44 @@ pub struct ReadContext<'a> {
     pub reply: Reply<'a>,
     /// This thread's counters.
     pub counters: &'a ThreadCounters,
+    /// What becomes of a session that a read touches.
+    pub touching: Touching<'a>,
+}
+
+/// What becomes of a session that a read touches.
+#[derive(Debug)]
+pub enum Touching<'a> {
+    /// It is stored at once.
+    Now,
+    /// It goes into the log, once it would move the deadline by more than the slack.
+    Logged {
+        /// The idle limit is divided by this.
+        slack_divisor: u32,
+        /// Takes the sessions whose touch is due.
+        due: &'a mut Vec<SessionHash>,
+    },
+}
+
+impl Touching<'_> {
+    /// What the engine is to do, in a read that `touches` or does not; `due` is for its answer.
+    #[inline]
+    pub fn of<'d>(&self, touches: bool, due: &'d Cell<bool>) -> Touch<'d> {
+        match self {
+            _ if !touches => Touch::No,
+            Self::Now => Touch::Now,
+            Self::Logged { slack_divisor, .. } => Touch::Due { slack_divisor: *slack_divisor, due },
+        }
+    }
+
+    /// Takes the engine's answer.
+    #[inline]
+    pub fn note(&mut self, id: &SessionHash, is_due: bool) {
+        if let Self::Logged { due, .. } = self
+            && is_due
+        {
+            due.push(*id);
+        }
+    }
 }
 
 impl ReadContext<'_> {
@@ -28,7 +68,7 @@ impl ReadContext<'_> {
         key: Key<'_>,
         read: impl FnOnce(Option<Entry<'_>>, &mut Reply<'_>) -> R,
     ) -> R {
-        let Self { engine, now, reply, counters } = self;
+        let Self { engine, now, reply, counters, .. } = self;
         engine.look(key, *now, |entry| {
             counters.count_look(entry.is_some());
             read(entry, reply)

@@ -183,6 +183,7 @@ fn statistics(page: &mut Page<'_>) {
 }
 
 fn replication(page: &mut Page<'_>) {
+    // Every node takes writes, so to a client each is a master.
     page.line("role", "master");
     page.line("connected_slaves", 0);
     page.line("master_failover_state", "no-failover");
@@ -191,6 +192,17 @@ fn replication(page: &mut Page<'_>) {
     page.line("master_repl_offset", 0);
     page.line("second_repl_offset", -1);
     page.line("repl_backlog_active", 0);
+    let Some(cluster) = page.server.cluster.get() else { return };
+    let status = cluster.status();
+    let leads = status.leader == Some(status.node);
+    page.line("raft_node", status.node);
+    page.line("raft_role", if leads { "leader" } else { "follower" });
+    page.line("raft_leader", status.leader.map_or_else(String::new, |leader| leader.to_string()));
+    page.line("raft_term", status.term);
+    page.line("raft_applied", status.applied);
+    page.line("raft_last_log", status.last_log);
+    page.line("raft_snapshot", status.snapshot);
+    page.line("raft_members", status.members.len());
 }
 
 fn processor(page: &mut Page<'_>) {

@@ -24,6 +24,7 @@ mod render;
 pub mod admin;
 pub mod catalog;
 pub mod client;
+pub mod cluster;
 pub mod connection;
 pub mod hash;
 pub mod info;

@@ -6,7 +6,9 @@
 
 mod options;
 
-use hallpass_engine::{Op, Outcome, SessionBrief, SessionHash, SessionView, Stamp, Touch, Words};
+use std::cell::Cell;
+
+use hallpass_engine::{Op, Outcome, SessionBrief, SessionHash, SessionView, Stamp, Words};
 
 use self::options::{CreateOptions, whole_number};
 use super::context::{LowerContext, ReadContext};
@@ -270,25 +272,30 @@ fn write_stamp(stamp: Stamp, reply: &mut Reply<'_>) {
 }
 
 /// What a read does about the idle limit.
-fn touches(request: &Request<'_>) -> Result<Touch<'static>, CommandError> {
+fn touches(request: &Request<'_>) -> Result<bool, CommandError> {
     match request.len() {
-        2 => Ok(Touch::Now),
-        3 if request.is(2, "notouch") => Ok(Touch::No),
+        2 => Ok(true),
+        3 if request.is(2, "notouch") => Ok(false),
         _ => Err("ERR only NOTOUCH may follow the id".into()),
     }
 }
 
 fn validate(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
-    let touch = touches(request)?;
-    let ReadContext { engine, now, reply, .. } = context;
-    engine.validate(request.session_key(), *now, touch, |user| reply.bulk_or_null(user));
+    let touches = touches(request)?;
+    let (session, due) = (request.session_key(), Cell::new(false));
+    let ReadContext { engine, now, reply, touching, .. } = context;
+    let touch = touching.of(touches, &due);
+    engine.validate(session, *now, touch, |user| reply.bulk_or_null(user));
+    touching.note(session.id(), due.get());
     Ok(())
 }
 
 fn get(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
-    let touch = touches(request)?;
-    let ReadContext { engine, now, reply, .. } = context;
-    engine.session(request.session_key(), *now, touch, |session| match session {
+    let touches = touches(request)?;
+    let (session, due) = (request.session_key(), Cell::new(false));
+    let ReadContext { engine, now, reply, touching, .. } = context;
+    let touch = touching.of(touches, &due);
+    engine.session(session, *now, touch, |session| match session {
         Some(session) => {
             reply.map(10);
             reply.bulk(b"user");
@@ -302,6 +309,7 @@ fn get(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), Comma
         }
         None => reply.null(),
     });
+    touching.note(session.id(), due.get());
     Ok(())
 }
 

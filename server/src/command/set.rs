@@ -309,7 +309,7 @@ fn look_sets(
     keys: Words<'_>,
     read: impl FnOnce(&[Option<&SetValue>], &mut Reply<'_>),
 ) -> Result<(), CommandError> {
-    let ReadContext { engine, now, reply, counters } = context;
+    let ReadContext { engine, now, reply, counters, .. } = context;
     engine.look_many(request.db(), keys, *now, |entries| {
         let mut sets = Vec::with_capacity(entries.len());
         for entry in entries {

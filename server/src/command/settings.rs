@@ -136,7 +136,9 @@ fn set(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Comm
         Ok::<(), CommandError>(())
     })?;
     let config = context.server.settings.current();
-    context.server.engine.set_memory_limit(config.maxmemory, config.eviction());
+    if context.server.cluster.get().is_none() {
+        context.server.engine.set_memory_limit(config.maxmemory, config.eviction());
+    }
     context.reply.ok();
     Ok(())
 }

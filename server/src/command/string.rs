@@ -323,7 +323,7 @@ fn string_range(length: usize, start: i64, end: i64) -> std::ops::Range<usize> {
 }
 
 fn mget(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
-    let ReadContext { engine, now, reply, counters } = context;
+    let ReadContext { engine, now, reply, counters, .. } = context;
     engine.look_many(request.db(), request.words_from(1), *now, |entries| {
         reply.array(entries.len());
         for entry in entries {

@@ -25,6 +25,7 @@ pub static FAMILIES: &[&[CommandSpec]] = &[
     super::zset::COMMANDS,
     super::list::COMMANDS,
     super::session::COMMANDS,
+    super::cluster::COMMANDS,
 ];
 
 /// Slots of the hash table: a power of two, several times the number of commands.

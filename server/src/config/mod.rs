@@ -10,6 +10,7 @@ pub mod rewrite;
 pub mod settings;
 pub mod value;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use hallpass_engine::{Eviction, SizeLimits};
@@ -61,6 +62,26 @@ pub struct Config {
     pub slowlog_max_len: u64,
     /// How long a stop waits for clients to take their replies, in seconds.
     pub shutdown_timeout: u64,
+    /// Where log and snapshots are kept; empty to keep everything in memory only.
+    pub data_dir: String,
+    /// This node's number in its cluster.
+    pub node_id: u64,
+    /// The port peers connect to; 0 for none.
+    pub cluster_port: u64,
+    /// The nodes a new cluster begins with: `1=host:port,2=host:port,...`.
+    pub initial_cluster: String,
+    /// How reads are made linearizable.
+    pub read_mode: String,
+    /// A touch is logged when it is later than the last logged one by the idle limit divided by this.
+    pub touch_slack: u64,
+    /// The time between a leader's heartbeats, in milliseconds.
+    pub heartbeat_interval: u64,
+    /// After so many milliseconds without a leader, or up to twice as many, a node stands for election.
+    pub election_timeout: u64,
+    /// How long a request waits for the cluster, in milliseconds.
+    pub cluster_timeout: u64,
+    /// Bytes of log after which a snapshot is taken, or as many as the store holds if that is more.
+    pub snapshot_bytes: u64,
     /// The file the settings were read from.
     pub file: Option<PathBuf>,
 }
@@ -90,6 +111,16 @@ impl Default for Config {
             slowlog_log_slower_than: 0,
             slowlog_max_len: 0,
             shutdown_timeout: 0,
+            data_dir: String::new(),
+            node_id: 0,
+            cluster_port: 0,
+            initial_cluster: String::new(),
+            read_mode: String::new(),
+            touch_slack: 0,
+            heartbeat_interval: 0,
+            election_timeout: 0,
+            cluster_timeout: 0,
+            snapshot_bytes: 0,
             file: None,
         };
         for setting in settings::SETTINGS {
@@ -135,7 +166,43 @@ impl Config {
                 message: "argument must be a power of two".into(),
             });
         }
+        let wrong =
+            |place: &str, message: String| ConfigError::Value { place: place.into(), message };
+        let refuse = |place: &str, message: String| Err(wrong(place, message));
+        let initial = self.initial_nodes().map_err(|message| wrong("initial-cluster", message))?;
+        if self.data_dir.is_empty() && (!initial.is_empty() || self.cluster_port != 0) {
+            return refuse("data-dir", "a node of a cluster needs a directory for its log".into());
+        }
+        if !initial.is_empty() && !initial.contains_key(&self.node_id) {
+            let message = format!("node {} (node-id) is not among its nodes", self.node_id);
+            return refuse("initial-cluster", message);
+        }
+        if initial.len() > 1 && self.cluster_port == 0 {
+            return refuse("cluster-port", "a node needs a port that its peers connect to".into());
+        }
+        if self.heartbeat_interval * 3 > self.election_timeout {
+            let message = "argument must be at least three times heartbeat-interval".into();
+            return refuse("election-timeout", message);
+        }
         Ok(())
+    }
+
+    /// The nodes a new cluster begins with, by number; the error says what is wrong with the setting.
+    pub fn initial_nodes(&self) -> Result<BTreeMap<u64, String>, String> {
+        let mut nodes = BTreeMap::new();
+        for part in self.initial_cluster.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let wrong = || format!("'{part}' is not of the form 1=host:port");
+            let (number, address) = part.split_once('=').ok_or_else(wrong)?;
+            let number: u64 = number.trim().parse().map_err(|_| wrong())?;
+            let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+            if number == 0 || port.is_none() {
+                return Err(wrong());
+            }
+            if nodes.insert(number, address.trim().to_owned()).is_some() {
+                return Err(format!("node {number} is named twice"));
+            }
+        }
+        Ok(nodes)
     }
 
     /// How many connection threads to start.

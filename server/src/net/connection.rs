@@ -49,7 +49,7 @@ const PAUSE_CHECK: Duration = Duration::from_millis(10);
 
 /// Why a connection ended.
 #[derive(Debug)]
-enum Ended {
+pub(super) enum Ended {
     /// The client closed, or the network did.
     Closed,
     /// We close: QUIT, CLIENT KILL, a limit, or the server's stop.
@@ -74,10 +74,10 @@ enum Stop {
 #[derive(Debug)]
 pub(crate) struct Connection {
     stream: TcpStream,
-    client: Client,
-    server: Arc<ServerState>,
-    counters: SharedCounters,
-    settings: SettingsView,
+    pub(super) client: Client,
+    pub(super) server: Arc<ServerState>,
+    pub(super) counters: SharedCounters,
+    pub(super) settings: SettingsView,
     parser: RequestParser,
     /// The buffers for the next read: with the beginning of a request whose rest is awaited, or empty and
     /// of use once more if the socket is not.
@@ -189,6 +189,10 @@ impl Connection {
 
     /// Runs all requests at hand and sends the replies.
     async fn answer(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
+        if let Some(cluster) = self.server.cluster.get().cloned() {
+            // Boxed: this future is large, and a server without a log should not pay for it.
+            return Box::pin(self.answer_replicated(&cluster, buffers)).await;
+        }
         while buffers.next < buffers.requests.frames.len() {
             let requests = buffers.requests.frames.len() - buffers.next;
             let prefetch = self.server.prefetch.load(Ordering::Relaxed);
@@ -216,7 +220,7 @@ impl Connection {
     }
 
     /// Waits until CLIENT PAUSE is over, or ended early.
-    async fn sit_out(&self, until: Stamp) -> Result<(), Ended> {
+    pub(super) async fn sit_out(&self, until: Stamp) -> Result<(), Ended> {
         loop {
             let now = self.server.clock.now();
             if now >= until || !self.server.pause.is_on(now) {
@@ -243,7 +247,7 @@ impl Connection {
             }
             let Self { server, counters, client, settings, .. } = self;
             let config = settings.config();
-            let mut turn = Turn { server, counters, client, config, now, ticks };
+            let mut turn = Turn { server, counters, client, config, now, ticks, touch_slack: None };
             stop = run_batch(&mut turn, buffers);
             ticks = turn.ticks;
             buffers.prepared.clear();
@@ -256,7 +260,7 @@ impl Connection {
     }
 
     /// First stage: looks the batch's commands up, hashes their keys, asks for the buckets.
-    fn stage_buckets(&self, buffers: &mut Buffers) {
+    pub(super) fn stage_buckets(&self, buffers: &mut Buffers) {
         let Buffers { input, requests, next, prepared, .. } = buffers;
         prepared.clear();
         for frame in requests.frames[*next..].iter().take(BATCH_REQUESTS_MAX) {
@@ -270,14 +274,14 @@ impl Connection {
     }
 
     /// Second stage: asks for the slots that the buckets name, then for the records they point to.
-    fn stage_records(&self, buffers: &mut Buffers) {
+    pub(super) fn stage_records(&self, buffers: &mut Buffers) {
         let sought = buffers.prepared.iter_mut().filter_map(Prepared::sought);
         self.server.engine.prefetch_records(sought);
     }
 
     /// Sends the output, waiting for the client when it has to.
     #[inline]
-    async fn send(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
+    pub(super) async fn send(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
         if buffers.output.is_empty() {
             return Ok(());
         }

@@ -8,4 +8,5 @@ pub(crate) mod buffers;
 pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod relay;
+mod replicated;
 pub(crate) mod worker;

@@ -1,5 +1,5 @@
 //! Conformance: the cases of the `.case` files beside this one, each run in RESP2 and RESP3, over a
-//! socket and in-process, and each a test of its own. The files say what a client sees; this says how they are run. The
+//! socket, in-process and on both kinds of nodes of a cluster, and each a test of its own. The files say what a client sees; this says how they are run. The
 //! README beside it explains the format, and how to check or record expectations with a real Redis.
 
 mod case;
@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use support::client::encode;
 use support::reply::Reply;
 use support::wait_for;
-use target::{Connection, Running, Way, address_given};
+use target::{Connection, Running, SharedCluster, Way, address_given};
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -29,7 +29,10 @@ fn main() {
         record(&files);
         return;
     }
-    let trials = files.into_iter().flat_map(|(_, file)| trials_of(&file)).collect();
+    let shared = SharedCluster::default();
+    let trials = files.into_iter().flat_map(|(_, file)| trials_of(&file, &shared)).collect();
+    // The last case lets go of the nodes, so that they end with it.
+    drop(shared);
     libtest_mimic::run(&arguments, trials).exit();
 }
 
@@ -54,21 +57,29 @@ fn read_case_files() -> Vec<(PathBuf, CaseFile)> {
 struct Target {
     way: Way,
     flags: Vec<String>,
+    shared: SharedCluster,
     running: Mutex<Option<Running>>,
 }
 
 /// The cases of a file in every way that the environment asks for.
-fn trials_of(file: &CaseFile) -> Vec<Trial> {
+fn trials_of(file: &CaseFile, shared: &SharedCluster) -> Vec<Trial> {
     let elsewhere = std::env::var_os("HALLPASS_TEST_SERVER").is_some() || address_given().is_some();
     if address_given().is_some() && !file.flags.is_empty() {
         return Vec::new();
     }
-    let ways: &[Way] = if elsewhere { &[Way::Socket] } else { &[Way::Socket, Way::Embedded] };
-    ways.iter().flat_map(|way| trials_in(*way, file)).collect()
+    let ways: &[Way] = if elsewhere {
+        &[Way::Socket]
+    } else if file.flags.is_empty() {
+        &[Way::Socket, Way::Embedded, Way::Leader, Way::Follower]
+    } else {
+        &[Way::Socket, Way::Embedded]
+    };
+    ways.iter().flat_map(|way| trials_in(*way, file, shared)).collect()
 }
 
-fn trials_in(way: Way, file: &CaseFile) -> Vec<Trial> {
-    let target = Arc::new(Target { way, flags: file.flags.clone(), running: Mutex::new(None) });
+fn trials_in(way: Way, file: &CaseFile, shared: &SharedCluster) -> Vec<Trial> {
+    let (flags, shared) = (file.flags.clone(), Arc::clone(shared));
+    let target = Arc::new(Target { way, flags, shared, running: Mutex::new(None) });
     let mut trials = Vec::new();
     for case in &file.cases {
         for (protocol, suffix) in [(Protocol::Resp2, "resp2"), (Protocol::Resp3, "resp3")] {
@@ -78,14 +89,20 @@ fn trials_in(way: Way, file: &CaseFile) -> Vec<Trial> {
                 continue;
             }
             let (case, target) = (case.clone(), Arc::clone(&target));
-            let way = if way == Way::Embedded { ", embedded" } else { "" };
+            let way = match way {
+                Way::Socket => "",
+                Way::Embedded => ", embedded",
+                Way::Leader => ", leader",
+                Way::Follower => ", follower",
+            };
             let name = format!("{}: {} ({suffix}{way})", file.name, case.title);
             let source = file.name.clone();
             trials.push(Trial::test(name, move || {
                 // A case that panicked leaves the server as it was; the next one empties it.
                 let mut running = target.running.lock().unwrap_or_else(PoisonError::into_inner);
-                let running =
-                    running.get_or_insert_with(|| Running::start(target.way, &target.flags));
+                let running = running.get_or_insert_with(|| {
+                    Running::start(target.way, &target.flags, &target.shared)
+                });
                 if case.hallpass_only && !running.is_hallpass {
                     return Ok(());
                 }
@@ -179,7 +196,7 @@ impl CaseRun<'_> {
 /// Writes the replies of the server under test below commands that have none yet.
 fn record(files: &[(PathBuf, CaseFile)]) {
     for (path, file) in files {
-        let running = Running::start(Way::Socket, &file.flags);
+        let running = Running::start(Way::Socket, &file.flags, &SharedCluster::default());
         let mut missing: BTreeMap<usize, Vec<String>> = BTreeMap::new();
         for case in &file.cases {
             let mut replies: BTreeMap<usize, Vec<(Protocol, Reply)>> = BTreeMap::new();

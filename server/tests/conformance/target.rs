@@ -1,6 +1,8 @@
-//! What a case runs against: the server program over a socket, or the same commands in-process.
+//! What a case runs against: the server program over a socket, the same commands in-process, or a node
+//! of a cluster of three.
 
 use crate::support::client::Client;
+use crate::support::cluster::Cluster;
 use crate::support::reply::Reply;
 use crate::support::server::Server;
 use hallpass_server::Embedded;
@@ -8,13 +10,19 @@ use hallpass_server::config::arguments::{self, Invocation};
 use std::ffi::OsString;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
 
-/// The two ways to reach the commands.
+/// The ways to reach the commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Socket,
     Embedded,
+    Leader,
+    Follower,
 }
+
+/// The three nodes that all files of cases share, once the first one needs them.
+pub(crate) type SharedCluster = Arc<Mutex<Option<Cluster>>>;
 
 /// A target that is up.
 pub(crate) struct Running {
@@ -27,13 +35,22 @@ pub(crate) struct Running {
 enum Access {
     /// A process; ours to stop unless somebody else started it.
     Address { address: SocketAddr, _process: Option<Server> },
+    /// A node of a cluster.
+    Node { address: SocketAddr, _cluster: SharedCluster },
     /// A server in this process, whose listening socket nobody uses.
     InProcess(hallpass_server::Server),
 }
 
 impl Running {
-    pub(crate) fn start(way: Way, flags: &[String]) -> Running {
+    pub(crate) fn start(way: Way, flags: &[String], shared: &SharedCluster) -> Running {
         let access = match (way, address_given()) {
+            (Way::Leader | Way::Follower, _) => {
+                let mut cluster = shared.lock().unwrap_or_else(PoisonError::into_inner);
+                let cluster = cluster.get_or_insert_with(|| Cluster::start(3));
+                let number = if way == Way::Leader { cluster.leader() } else { cluster.follower() };
+                let address = cluster.server(number).address();
+                Access::Node { address, _cluster: Arc::clone(shared) }
+            }
             (Way::Embedded, _) => Access::InProcess(start_in_process(flags)),
             (Way::Socket, Some(address)) => Access::Address { address, _process: None },
             (Way::Socket, None) => {
@@ -56,7 +73,9 @@ impl Running {
     /// A new connection that speaks RESP2.
     pub(crate) fn connect(&self) -> Connection {
         match &self.access {
-            Access::Address { address, .. } => Connection::Socket(Client::connect(*address)),
+            Access::Address { address, .. } | Access::Node { address, .. } => {
+                Connection::Socket(Client::connect(*address))
+            }
             Access::InProcess(server) => Connection::Embedded {
                 client: Box::new(Embedded::connect(server.state())),
                 replies: Vec::new(),

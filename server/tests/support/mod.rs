@@ -9,6 +9,7 @@
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod reply;
 pub(crate) mod server;
 

@@ -41,6 +41,11 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// Whether the cluster could not answer, so that a client tries again.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        matches!(self, Reply::Error(text) if text.starts_with("CLUSTERDOWN"))
+    }
+
     /// Reads one reply; an unknown type byte or malformed length is `InvalidData`.
     pub(crate) fn read(reader: &mut impl BufRead) -> io::Result<Reply> {
         let line = read_line(reader)?;

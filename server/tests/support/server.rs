@@ -3,12 +3,14 @@
 
 use super::client::Client;
 use super::{PATIENCE, wait_for};
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// How often a start is tried again when another process took the port in between.
@@ -64,11 +66,21 @@ impl Server {
         panic!("the server did not start in {START_ATTEMPTS} attempts with {flags:?}: {said}");
     }
 
-    /// A server that answers, or what it wrote before it ended.
-    fn try_start(port: u16, flags: &[&str]) -> Result<Server, String> {
+    /// A server that answers on this port, or what it wrote before it ended.
+    pub(crate) fn try_start(port: u16, flags: &[&str]) -> Result<Server, String> {
+        Server::try_start_in(port, flags, &[])
+    }
+
+    /// The same, with more variables in its environment.
+    pub(crate) fn try_start_in(
+        port: u16,
+        flags: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Server, String> {
         let log = scratch_file(&format!("server-{port}.log"));
         let output = File::create(&log).expect("the scratch directory is writable");
         let process = command(port, flags)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(output.try_clone().expect("a file handle can be cloned"))
             .stderr(output)
@@ -118,6 +130,12 @@ impl Server {
     /// The process id.
     pub(crate) fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Kills the process at once, as `kill -9` does, and waits for its end.
+    pub(crate) fn kill(&mut self) {
+        self.process.kill().expect("our own child");
+        self.process.wait().expect("our own child");
     }
 
     /// Sends SIGTERM to this process.
@@ -175,8 +193,19 @@ pub(crate) fn command(port: u16, flags: &[&str]) -> Command {
     command
 }
 
-/// A port nobody listens on at this moment.
+/// A port nobody listens on at this moment, and that this process has not been given before: what is
+/// started on it may take a while.
 pub(crate) fn free_port() -> u16 {
+    static GIVEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    loop {
+        let port = unused_port();
+        if GIVEN.lock().unwrap_or_else(PoisonError::into_inner).insert(port) {
+            return port;
+        }
+    }
+}
+
+fn unused_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }
@@ -186,6 +215,13 @@ pub(crate) fn scratch_file(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     scratch_directory().join(format!("{}-{number}-{name}", std::process::id()))
+}
+
+/// A new, empty directory of this process under the target directory.
+pub(crate) fn scratch_folder(name: &str) -> PathBuf {
+    let path = scratch_file(name);
+    fs::create_dir_all(&path).expect("the scratch directory is writable");
+    path
 }
 
 fn scratch_directory() -> &'static Path {

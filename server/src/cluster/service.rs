@@ -1,0 +1,167 @@
+//! What a node does for its peers: votes, entries, snapshots, forwarded writes, read points, answers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use openraft::raft::{TransferLeaderRequest, VoteRequest};
+use serde::{Deserialize, Serialize};
+
+use super::Raft;
+use super::clock::NodeClock;
+use super::codec::{self, decode, encode};
+use super::identity::IdentityStore;
+use super::membership::{self, Change};
+use super::network::accept::{Reply, Service};
+use super::network::frame::{Greeting, Limits, Welcome};
+use super::network::kind;
+use super::propose::Proposer;
+use super::read::ReadSources;
+use super::snapshot::{Receiving, SnapshotStore};
+use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
+
+/// What a node says of itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct NodeStatus {
+    /// Whether it has neither log nor snapshot.
+    pub(crate) pristine: bool,
+    /// Its wall clock, in milliseconds.
+    pub(crate) wall_millis: u64,
+}
+
+/// The serving side of one node.
+pub(crate) struct Peers {
+    pub(crate) raft: Raft,
+    pub(crate) own: NodeId,
+    pub(crate) limits: Limits,
+    pub(crate) identity: Arc<IdentityStore>,
+    pub(crate) clock: Arc<dyn NodeClock>,
+    pub(crate) proposer: Proposer,
+    pub(crate) reads: Arc<ReadSources>,
+    pub(crate) snapshots: Arc<SnapshotStore>,
+    /// Until then no vote is given: an earlier start may have promised its vote.
+    pub(crate) holds_votes_until: Duration,
+}
+
+fn text(error: impl std::fmt::Display) -> String {
+    error.to_string()
+}
+
+impl Peers {
+    fn may_vote(&self) -> Result<(), String> {
+        if self.clock.elapsed() < self.holds_votes_until {
+            return Err("just started: an earlier promise may still hold".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn status(&self) -> Reply {
+        let initialized = self.raft.is_initialized().await.map_err(text)?;
+        let wall_millis = self.clock.now().millis();
+        Ok(encode(&NodeStatus { pristine: !initialized, wall_millis }))
+    }
+}
+
+impl Service for Peers {
+    type Receiving = Option<Incoming>;
+
+    fn welcome(&self, greeting: &Greeting) -> Welcome {
+        if greeting.to != self.own {
+            return Err(format!("this is node {}, not node {}", self.own, greeting.to));
+        }
+        if greeting.from == self.own {
+            return Err(format!("two nodes have the number {}", self.own));
+        }
+        if greeting.limits != self.limits {
+            return Err(format!(
+                "node {} and node {} have different limits: give all nodes the same key-bytes-max, \
+                 proto-max-bulk-len, user-bytes-max, session-bytes-max and meta-bytes-max",
+                self.own, greeting.from
+            ));
+        }
+        self.identity.meet(greeting.from, greeting.directory)?;
+        Ok(self.identity.directory())
+    }
+
+    async fn answer(self: Arc<Self>, _from: NodeId, kind: u8, payload: Bytes) -> Reply {
+        match kind {
+            kind::APPEND => self.append(payload).await,
+            kind::VOTE => {
+                self.may_vote()?;
+                let request: VoteRequest<TypeConfig> = decode(&payload).map_err(text)?;
+                Ok(encode(&self.raft.vote(request).await.map_err(text)?))
+            }
+            kind::PRE_VOTE => {
+                self.may_vote()?;
+                let request: VoteRequest<TypeConfig> = decode(&payload).map_err(text)?;
+                Ok(encode(&self.raft.pre_vote(request).await.map_err(text)?))
+            }
+            kind::TRANSFER => {
+                let request: TransferLeaderRequest<TypeConfig> = decode(&payload).map_err(text)?;
+                Ok(encode(&self.raft.handle_transfer_leader(request).await.map_err(text)?))
+            }
+            kind::FORWARD => self.proposer.forwarded(payload).await,
+            kind::READ_INDEX => {
+                let leads = self.reads.leadership.borrow().leader == Some(self.own);
+                if !leads {
+                    return Err("this node is not the leader".to_owned());
+                }
+                Ok(encode(&self.reads.point().await.map_err(text)?))
+            }
+            kind::STATUS => self.status().await,
+            kind::MEMBERSHIP => {
+                let change: Change = decode(&payload).map_err(text)?;
+                membership::apply(&self.raft, &self.reads.lease, change).await?;
+                Ok(Bytes::new())
+            }
+            other => Err(format!("request kind {other} is not known here: finish the upgrade")),
+        }
+    }
+
+    async fn append(self: Arc<Self>, payload: Bytes) -> Reply {
+        let request = codec::decode_append(payload).map_err(text)?;
+        Ok(encode(&self.raft.append_entries(request).await.map_err(text)?))
+    }
+
+    fn receive(&self) -> Self::Receiving {
+        None
+    }
+
+    async fn piece(
+        self: Arc<Self>,
+        receiving: &mut Self::Receiving,
+        kind: u8,
+        payload: Bytes,
+    ) -> Reply {
+        match kind {
+            kind::SNAPSHOT_BEGIN => {
+                let (vote, meta): (Vote, SnapshotMeta) = decode(&payload).map_err(text)?;
+                let receiving_file = self.snapshots.receive().map_err(text)?;
+                *receiving = Some(Incoming { vote, meta, file: receiving_file });
+                Ok(Bytes::new())
+            }
+            kind::SNAPSHOT_BYTES => {
+                let incoming = receiving.as_mut().ok_or("no snapshot was begun")?;
+                incoming.file.piece(&payload).map_err(text)?;
+                Ok(Bytes::new())
+            }
+            kind::SNAPSHOT_END => {
+                let incoming = receiving.take().ok_or("no snapshot was begun")?;
+                let snapshot = openraft::alias::SnapshotOf::<TypeConfig, _> {
+                    meta: incoming.meta,
+                    snapshot: incoming.file.finish(),
+                };
+                let installed = self.raft.install_full_snapshot(incoming.vote, snapshot).await;
+                Ok(encode(&installed.map_err(text)?.vote))
+            }
+            other => Err(format!("request kind {other} has no place in a snapshot")),
+        }
+    }
+}
+
+/// A snapshot on its way here.
+pub(crate) struct Incoming {
+    vote: Vote,
+    meta: SnapshotMeta,
+    file: Receiving,
+}

@@ -1,0 +1,207 @@
+//! A connection of a server that keeps a log: reads wait for the barrier, writes for the log.
+//!
+//! Requests are taken in runs of one kind, in order: a run of writes is one submission, so that a
+//! pipeline costs one wait, and a run of reads passes one barrier. A lease is asked once more when the
+//! reads are done, before anybody gets to see what they found.
+
+use bytes::Bytes;
+use hallpass_engine::{Stamp, Words};
+
+use super::buffers::Buffers;
+use super::connection::{Connection, Ended};
+use crate::cluster::node::INSTALLING;
+use crate::cluster::{Cluster, Unavailable};
+use crate::dispatch::{Course, Lowered, Prepared, Turn};
+
+/// A submission is closed when its ops have grown past this.
+const SUBMISSION_BYTES: usize = 256 << 10;
+/// With more unsent output than this, it is sent before anything else is run.
+const OUTPUT_BYTES: usize = 256 << 10;
+
+/// The requests from `Buffers::next` to here are of one kind.
+type End = usize;
+
+impl Connection {
+    /// Runs all requests at hand through the cluster and sends the replies.
+    pub(super) async fn answer_replicated(
+        &mut self,
+        cluster: &Cluster,
+        buffers: &mut Buffers,
+    ) -> Result<(), Ended> {
+        while buffers.next < buffers.requests.frames.len() {
+            if buffers.prepared.is_empty() {
+                self.stage_buckets(buffers);
+                self.stage_records(buffers);
+            }
+            let (course, end) = run_of(buffers);
+            self.wait_out_pause(buffers).await?;
+            match course {
+                Course::Local => self.run_local(buffers, end).await,
+                Course::Read => self.run_reads(cluster, buffers, end).await,
+                Course::Write => self.run_writes(cluster, buffers, end).await,
+            }
+            if buffers.output.len() > OUTPUT_BYTES || self.client.closing {
+                self.send(buffers).await?;
+            }
+            if self.client.closing {
+                return Err(Ended::Ours);
+            }
+        }
+        self.client.publish(self.server.clock.now());
+        self.send(buffers).await
+    }
+
+    /// Waits while CLIENT PAUSE holds the next request back.
+    async fn wait_out_pause(&mut self, buffers: &Buffers) -> Result<(), Ended> {
+        let now = self.server.clock.now();
+        let held = buffers.prepared.first().and_then(|ready| self.turn(now).paused_until(ready));
+        match held {
+            Some(until) => self.sit_out(until).await,
+            None => Ok(()),
+        }
+    }
+
+    fn turn(&mut self, now: Stamp) -> Turn<'_> {
+        let ticks = self.server.clock.ticks();
+        let Self { server, counters, client, settings, .. } = self;
+        let config = settings.config();
+        let touch_slack = Some(config.touch_slack as u32);
+        Turn { server, counters, client, config, now, ticks, touch_slack }
+    }
+
+    async fn run_local(&mut self, buffers: &mut Buffers, end: End) {
+        let now = self.server.clock.now();
+        let mut turn = self.turn(now);
+        execute(&mut turn, buffers, end);
+        buffers.prepared.drain(..1);
+        if let Some(deferred) = self.client.deferred.take() {
+            deferred.answer(self.client.protocol, &mut buffers.output).await;
+        }
+    }
+
+    async fn run_reads(&mut self, cluster: &Cluster, buffers: &mut Buffers, end: End) {
+        let lane = self.client.shared.id as usize;
+        let (next, output) = (buffers.next, buffers.output.len());
+        let mut at_once = cluster.read_at_once();
+        loop {
+            let now = match at_once {
+                Some(now) => Ok(now),
+                None => cluster.barrier().await,
+            };
+            let now = match now {
+                Ok(now) => now,
+                Err(why) => return self.fail_reads(buffers, end, why),
+            };
+            let Some(inside) = cluster.enter(lane) else {
+                tokio::time::sleep(INSTALLING).await;
+                at_once = None;
+                continue;
+            };
+            let mut turn = self.turn(now);
+            execute(&mut turn, buffers, end);
+            drop(inside);
+            if at_once.is_none() || cluster.lease_holds() {
+                break;
+            }
+            // The lease ran out under the reads: what they found may be old. Read again, after asking.
+            buffers.output.truncate(output);
+            buffers.next = next;
+            at_once = None;
+        }
+        buffers.prepared.drain(..end - next);
+        let due = std::mem::take(&mut self.client.touches_due);
+        if !due.is_empty() {
+            cluster.touch(&due);
+        }
+    }
+
+    fn fail_reads(&mut self, buffers: &mut Buffers, end: End, why: Unavailable) {
+        let now = self.server.clock.now();
+        let turn = self.turn(now);
+        for ready in buffers.prepared.drain(..end - buffers.next) {
+            turn.fail_read(&ready, why, &mut buffers.output);
+        }
+        buffers.next = end;
+    }
+
+    async fn run_writes(&mut self, cluster: &Cluster, buffers: &mut Buffers, end: End) {
+        let mut ops = Vec::new();
+        let mut lowered: Vec<(usize, Lowered)> = Vec::new();
+        while buffers.next < end {
+            let at = buffers.next;
+            let ready = buffers.prepared.remove(0);
+            buffers.next += 1;
+            let now = self.server.clock.now().max(cluster.applied_stamp());
+            let mut turn = self.turn(now);
+            let words = words_of(buffers, at);
+            let mut error = Vec::new();
+            if let Some(write) = turn.lower(words, &ready, &mut ops, &mut error) {
+                lowered.push((at, write));
+            } else {
+                // Replies keep the order of the requests: those in front come first.
+                self.submit(cluster, buffers, &mut ops, &mut lowered).await;
+                buffers.output.append(&mut error);
+            }
+            if ops.len() >= SUBMISSION_BYTES {
+                self.submit(cluster, buffers, &mut ops, &mut lowered).await;
+            }
+        }
+        self.submit(cluster, buffers, &mut ops, &mut lowered).await;
+    }
+
+    /// Submits what was lowered and writes the replies.
+    async fn submit(
+        &mut self,
+        cluster: &Cluster,
+        buffers: &mut Buffers,
+        ops: &mut Vec<u8>,
+        lowered: &mut Vec<(usize, Lowered)>,
+    ) {
+        if lowered.is_empty() {
+            return;
+        }
+        let answer = cluster.submit(Bytes::from(std::mem::take(ops))).await;
+        let now = self.server.clock.now();
+        let mut turn = self.turn(now);
+        let mut output = std::mem::take(&mut buffers.output);
+        match answer {
+            Ok(outcomes) => {
+                assert_eq!(outcomes.len(), lowered.len(), "each op has an outcome");
+                for ((at, write), outcome) in lowered.drain(..).zip(outcomes) {
+                    turn.finish(words_of(buffers, at), &write, outcome, &mut output);
+                }
+            }
+            Err(why) => {
+                for (_, write) in lowered.drain(..) {
+                    turn.fail(&write, why, &mut output);
+                }
+            }
+        }
+        buffers.output = output;
+    }
+}
+
+/// The kind of the next request, and how far requests of the same kind go.
+fn run_of(buffers: &Buffers) -> (Course, End) {
+    let course = buffers.prepared.first().map_or(Course::Local, Prepared::course);
+    let alike = match course {
+        // One at a time: it may change how the next one is read.
+        Course::Local => 1,
+        course => buffers.prepared.iter().take_while(|ready| ready.course() == course).count(),
+    };
+    (course, buffers.next + alike)
+}
+
+fn words_of(buffers: &Buffers, at: usize) -> Words<'_> {
+    Words::from_spans(&buffers.input, buffers.requests.words(buffers.requests.frames[at]))
+}
+
+/// Runs the requests up to `end`.
+fn execute(turn: &mut Turn<'_>, buffers: &mut Buffers, end: End) {
+    let Buffers { input, requests, next, prepared, output, .. } = buffers;
+    for ready in prepared.iter().take(end - *next) {
+        let words = Words::from_spans(input, requests.words(requests.frames[*next]));
+        *next += 1;
+        turn.execute(words, ready, output);
+    }
+}

@@ -1,0 +1,87 @@
+//! Nodes that come: a late one by snapshot, a new one by RAFT.ADD, and one that lost its data, which may not.
+
+use crate::support::cluster::Cluster;
+use crate::support::reply::Reply;
+use crate::support::server::{command, run_to_end};
+use crate::support::wait_until;
+use crate::{create, insist, user_of};
+
+#[test]
+fn r13_a_node_that_was_away_is_brought_up_to_date_by_a_snapshot() {
+    let mut cluster = Cluster::start_with(3, &["--snapshot-bytes", "64kb"]);
+    let follower = cluster.follower();
+    let leader = cluster.leader();
+    let mut client = cluster.connect(leader);
+    let (kept, revoked) = (create(&mut client, "alice"), create(&mut client, "bob"));
+    assert_eq!(user_of(&mut cluster.connect(follower), &revoked).as_deref(), Some("bob"));
+    cluster.kill(follower);
+    assert_eq!(client.run("SESSION.REVOKEUSER bob").integer(), 1);
+    let value = "x".repeat(1000);
+    // Past the thousand entries that are kept for followers that are a little late.
+    for number in 0..3000 {
+        let key = format!("filler:{}", number % 30);
+        assert_eq!(client.call(&["SET", &key, &value]).text(), "OK");
+    }
+    wait_until("a snapshot", || client.run("RAFT.STATUS").map()["snapshot"].integer() > 2000);
+    cluster.restart(follower);
+    let mut late = cluster.connect(follower);
+    assert_eq!(user_of(&mut late, &kept).as_deref(), Some("alice"));
+    assert_eq!(user_of(&mut late, &revoked), None);
+    assert_eq!(insist(&mut late, "DBSIZE").integer(), 30);
+    // It takes part: with it and one other node the cluster goes on.
+    let leader = cluster.leader();
+    if leader != follower {
+        cluster.kill(leader);
+    }
+    assert_eq!(insist(&mut late, "SET after failover").text(), "OK");
+}
+
+#[test]
+fn a_node_is_added_promoted_and_another_removed() {
+    let mut cluster = Cluster::start(3);
+    let mut client = cluster.connect(1);
+    let id = create(&mut client, "alice");
+    let new = cluster.place();
+    cluster.restart(new);
+    let address = cluster.address(new);
+    assert_eq!(insist(&mut client, &format!("RAFT.ADD {new} {address}")).text(), "OK");
+    assert_eq!(insist(&mut client, &format!("RAFT.PROMOTE {new}")).text(), "OK");
+    assert_eq!(user_of(&mut cluster.connect(new), &id).as_deref(), Some("alice"));
+    let gone = cluster.leader();
+    let mut other = cluster.connect(if gone == new { 1 } else { new });
+    let removed = insist(&mut other, &format!("RAFT.REMOVE {gone}"));
+    assert_eq!(removed.text(), "OK");
+    cluster.kill(gone);
+    let leader = cluster.leader();
+    let status = cluster.connect(leader).run("RAFT.STATUS").map();
+    let Reply::Array(members) = &status["members"] else {
+        panic!("members: {:?}", status["members"])
+    };
+    assert_eq!(members.len(), 3);
+    assert_eq!(user_of(&mut cluster.connect(leader), &id).as_deref(), Some("alice"));
+}
+
+#[test]
+fn a_node_that_lost_its_data_cannot_come_back_under_its_number() {
+    let mut cluster = Cluster::start(3);
+    let follower = cluster.follower();
+    let leader = cluster.leader();
+    create(&mut cluster.connect(leader), "alice");
+    cluster.kill(follower);
+    std::fs::remove_dir_all(cluster.directory(follower)).expect("the directory is there");
+    let flags = cluster.flags_of(follower);
+    let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
+    let (status, _, error) = run_to_end(command(cluster.port(follower), &flags));
+    assert_eq!(status.code(), Some(2), "{error}");
+    assert!(error.contains("another data directory"), "{error}");
+}
+
+#[test]
+fn leadership_goes_where_it_is_sent() {
+    let mut cluster = Cluster::start(3);
+    let successor = cluster.follower();
+    let mut client = cluster.connect(successor);
+    assert_eq!(insist(&mut client, &format!("RAFT.TRANSFER {successor}")).text(), "OK");
+    wait_until("the successor to lead", || cluster.leader() == successor);
+    assert!(client.run("RAFT.TRANSFER 99").error().contains("no vote"));
+}
