@@ -1,4 +1,4 @@
-//! Sorted sets: ZADD, ZRANGE and their kin. The many range commands are one, see [`range`].
+//! Sorted sets: ZADD, ZRANGE and their kin. The many range commands are one, see `range`.
 
 mod range;
 

@@ -1,7 +1,7 @@
 //! The configuration: values, where they come from, and what is said about a bad one.
 //!
 //! Each setting is one row of [`settings::SETTINGS`]. From that table come `--help` and the flags
-//! ([`arguments`]), the keys of the TOML file ([`file`]), and CONFIG GET and SET. Flags win over the
+//! ([`arguments`]), the keys of the TOML file ([`mod@file`]), and CONFIG GET and SET. Flags win over the
 //! file, the file over the defaults.
 
 pub mod arguments;

@@ -1,5 +1,5 @@
 //! The settings: one flat table, one row each. To add a setting, add a field to
-//! [`Config`](super::Config) and a row here; flag, file key, CONFIG and `--help` follow.
+//! [`Config`] and a row here; flag, file key, CONFIG and `--help` follow.
 
 use super::Config;
 use super::value::{OutputLimit, parse_boolean, parse_output_limit, parse_signed, parse_size};
