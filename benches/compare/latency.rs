@@ -39,7 +39,11 @@ const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// The generator spins: a sleeping one would add its own wake-up to each latency.
 const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
-/// Latencies of one server at one rate: microseconds, medians over the rounds.
+/// A round of which more is left out, in percent, says nothing.
+const LEFT_OUT_PERCENT_MAX: f64 = 50.0;
+
+/// Latencies of one server at one rate: microseconds, medians over the rounds that count; not a number
+/// when none does.
 #[derive(Debug, Serialize)]
 pub(crate) struct Latency {
     /// Name of the server.
@@ -56,7 +60,7 @@ pub(crate) struct Latency {
     pub(crate) p999_us: f64,
     /// The longest of all rounds.
     pub(crate) max_us: f64,
-    /// Share of the requests that were left out, in percent: the most of all rounds.
+    /// Share of the requests that were left out, in percent: the median of all rounds.
     pub(crate) left_out_percent: f64,
     /// Median over the rounds of p99.9 as a ratio to Valkey's in the same round.
     pub(crate) p999_to_valkey: Option<f64>,
@@ -250,14 +254,21 @@ fn histogram() -> Histogram<u64> {
 
 /// One rate's rounds of all servers, summed up.
 fn points(peers: &[Peer], rate: &Rate, rounds: Vec<Vec<Percentiles>>) -> Vec<Latency> {
-    let of = |rounds: &[Percentiles], field: fn(&Percentiles) -> f64| -> Vec<f64> {
-        rounds.iter().map(field).collect()
+    let counts = |round: &Percentiles| round.left_out_percent <= LEFT_OUT_PERCENT_MAX;
+    let p999 = |rounds: &[Percentiles]| -> Vec<Option<f64>> {
+        rounds.iter().map(|round| counts(round).then_some(round.p999_us)).collect()
     };
     let valkey = peers.iter().position(|peer| peer.kind == Kind::Valkey);
-    let valkey = valkey.map_or_else(Vec::new, |index| of(&rounds[index], |round| round.p999_us));
+    let valkey = valkey.map_or_else(Vec::new, |index| p999(&rounds[index]));
     let latency = |(peer, rounds): (&Peer, Vec<Percentiles>)| {
-        let middle = |field| median(&of(&rounds, field)).unwrap_or_default();
-        let p999 = of(&rounds, |round| round.p999_us);
+        let of = |field: fn(&Percentiles) -> f64| -> Vec<f64> {
+            rounds.iter().filter(|round| counts(round)).map(field).collect()
+        };
+        let middle = |field| median(&of(field)).unwrap_or(f64::NAN);
+        let left_out: Vec<f64> = rounds.iter().map(|round| round.left_out_percent).collect();
+        let own = p999(&rounds);
+        let pairs = own.iter().zip(&valkey).filter_map(|(own, valkey)| own.zip(*valkey));
+        let (own, valkey): (Vec<f64>, Vec<f64>) = pairs.unzip();
         Latency {
             server: peer.name.clone(),
             load: rate.load.clone(),
@@ -265,11 +276,9 @@ fn points(peers: &[Peer], rate: &Rate, rounds: Vec<Vec<Percentiles>>) -> Vec<Lat
             p50_us: middle(|round| round.p50_us),
             p99_us: middle(|round| round.p99_us),
             p999_us: middle(|round| round.p999_us),
-            max_us: of(&rounds, |round| round.max_us).into_iter().fold(0.0, f64::max),
-            left_out_percent: of(&rounds, |round| round.left_out_percent)
-                .into_iter()
-                .fold(0.0, f64::max),
-            p999_to_valkey: median_ratio(&p999, &valkey),
+            max_us: of(|round| round.max_us).into_iter().fold(f64::NAN, f64::max),
+            left_out_percent: median(&left_out).unwrap_or_default(),
+            p999_to_valkey: median_ratio(&own, &valkey),
             rounds,
         }
     };
@@ -297,5 +306,30 @@ mod tests {
         let percentiles = schedule.percentiles(|from, _| from == 60_000_000);
         assert!((percentiles.max_us - 2000.0).abs() < 2.0, "the disturbed one is left out");
         assert!((percentiles.left_out_percent - 50.0).abs() < 0.1);
+    }
+
+    #[test]
+    fn a_round_that_was_mostly_disturbed_does_not_count() {
+        let round = |p999_us, left_out_percent| Percentiles {
+            p50_us: 1.0,
+            p99_us: 1.0,
+            p999_us,
+            max_us: p999_us,
+            left_out_percent,
+        };
+        let peer = |kind| Peer {
+            name: String::new(),
+            kind,
+            program: "/bin/true".into(),
+            version: String::new(),
+        };
+        let peers = [peer(Kind::Valkey), peer(Kind::Hallpass)];
+        let rate = Rate { load: String::new(), per_second: 1.0 };
+        let valkey = vec![round(100.0, 0.0), round(0.0, 100.0), round(200.0, 10.0)];
+        let hallpass = vec![round(50.0, 0.0), round(60.0, 0.0), round(0.0, 100.0)];
+        let points = points(&peers, &rate, vec![valkey, hallpass]);
+        assert!((points[0].p999_us - 150.0).abs() < 0.1);
+        assert!((points[1].p999_us - 55.0).abs() < 0.1);
+        assert!(points[1].p999_to_valkey.is_some_and(|ratio| (ratio - 0.5).abs() < 0.01));
     }
 }

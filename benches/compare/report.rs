@@ -122,7 +122,7 @@ impl Report {
             plots.push((name, plot, points.is_empty()));
         }
         let mut plot = Plot::new("p99.9 latency at fixed rates, in microseconds");
-        for latency in &self.latency {
+        for latency in self.latency.iter().filter(|latency| latency.p999_us.is_finite()) {
             plot.push(latency.load.as_str(), &latency.server, latency.p999_us);
         }
         plots.push(("latency", plot, self.latency.is_empty()));
