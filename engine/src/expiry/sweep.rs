@@ -6,6 +6,7 @@
 //! that holds its user first.
 
 use crate::engine::Swept;
+use crate::expiry::wheel::Next;
 use crate::key::{Key, SessionHash};
 use crate::store::Store;
 use crate::store::record::Record;
@@ -33,8 +34,14 @@ impl Owned {
     }
 }
 
-/// Sweeps every shard until about `entries_max` entries were looked at.
+/// Sweeps every shard until about `entries_max` entries were looked at, and gives memory back.
 pub(crate) fn sweep(store: &Store, now: Stamp, entries_max: usize) -> Swept {
+    let swept = sweep_shards(store, now, entries_max);
+    store.arena.give_back();
+    swept
+}
+
+fn sweep_shards(store: &Store, now: Stamp, entries_max: usize) -> Swept {
     let mut swept = Swept::default();
     let mut looked_at = 0;
     for shard in 0..store.shards.len() {
@@ -69,19 +76,22 @@ pub(crate) fn sweep(store: &Store, now: Stamp, entries_max: usize) -> Swept {
 fn expire_slice(store: &Store, index: usize, now: Stamp) -> (u64, usize, bool) {
     let mut owned: Vec<Owned> = Vec::new();
     let (mut expired, mut looked, mut more) = (0, 0, true);
+    // Freed when the guard is gone: a collection may take long.
+    let mut dead = Vec::new();
     let mut freed = 0;
     {
         let mut guard = store.shards[index].lock.write();
         let shard = &mut *guard;
         while looked < SLICE {
             let limits = &shard.limits;
-            let due =
+            let next =
                 shard.wheel.next_due(&mut shard.slots, now, |record| deadline_of(limits, record));
-            let Some(slot) = due else {
+            if next == Next::Nothing {
                 more = false;
                 break;
-            };
+            }
             looked += 1;
+            let Next::Due(slot) = next else { continue };
             let Some(record) = shard.slots.get(slot) else { continue };
             let deadline = shard.deadline_of(record);
             if deadline.alive_at(now) {
@@ -92,13 +102,16 @@ fn expire_slice(store: &Store, index: usize, now: Stamp) -> (u64, usize, bool) {
                 owned.push(Owned::of(record));
             } else if let Some(record) = shard.take_slot(slot) {
                 freed += crate::store::shard::Shard::cost_bytes(record);
-                store.free(record);
+                dead.push(record);
                 shard.expired_total += 1;
                 expired += 1;
             }
         }
         // Still under the guard: a flush, which holds all of them, sets the account to zero.
         store.account(-(freed as i64));
+    }
+    for record in dead {
+        store.free(record);
     }
     for entry in owned {
         expired += u64::from(reclaim(store, &entry, now));

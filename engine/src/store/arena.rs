@@ -3,8 +3,9 @@
 //!
 //! Superblocks of 2 MiB (a huge page each, but for a store's first) are cut into spans of whole pages;
 //! a span holds objects of one class. The superblock's first pages hold a descriptor for each span,
-//! found from an object's address by masking. A span without objects gives its pages back, an empty
-//! superblock goes back to the system. Objects past the largest class come from the system's allocator.
+//! found from an object's address by masking. A span without objects gives its pages back, and empty
+//! superblocks go back to the system, when no lock is held. Larger objects come from the system's allocator;
+//! tables are runs of pages.
 //!
 //! One lock a class, taken under a shard's lock and never the other way round; the page lock is taken
 //! under a class lock. Callers give the size back when they free: records know theirs.
@@ -108,9 +109,9 @@ struct Pages {
     /// Superblocks that may have free pages, each with a length that no run of its free pages exceeds: the
     /// headers of those that cannot serve are not looked at.
     open: Vec<(Superblock, usize)>,
-    /// An empty one of the open ones that is kept, so that a store at the brink does not fault one in and give it
-    /// back in turn.
-    spare: Option<Superblock>,
+    /// Empty ones: used again, or given back when no lock is held. One is kept, so that a store at the brink
+    /// does not fault one in and give it back in turn.
+    empty: Vec<Superblock>,
 }
 
 /// The allocator of records. Freeing with the wrong size corrupts it, so only the record files do.
@@ -376,8 +377,11 @@ impl Arena {
 
     /// Reserves a superblock and takes pages from it.
     fn reserve(&self, pages: &mut Pages, count: usize) -> SpanAt {
-        let first = self.superblocks.fetch_add(1, Ordering::Relaxed) == 0;
-        pages.list(Superblock::reserve(first));
+        let superblock = pages.empty.pop().unwrap_or_else(|| {
+            let first = self.superblocks.fetch_add(1, Ordering::Relaxed) == 0;
+            Superblock::reserve(first)
+        });
+        pages.list(superblock);
         pages.claim(count).expect("a fresh superblock has room")
     }
 
@@ -395,16 +399,24 @@ impl Arena {
             *longest = SUPERBLOCK_PAGES - pages_used;
         }
         if pages_used == HEADER_PAGES {
-            if pages.spare.is_none() {
-                pages.spare = Some(at.superblock);
-            } else {
-                pages.unlist(at.superblock);
-                drop(pages);
-                self.superblocks.fetch_sub(1, Ordering::Relaxed);
-                // SAFETY: no span is left in it, it is off the list, and it was reserved with this
-                // layout.
-                unsafe { dealloc(at.superblock.0.as_ptr().cast(), superblock_layout()) };
+            pages.unlist(at.superblock);
+            pages.empty.push(at.superblock);
+        }
+    }
+
+    /// Gives empty superblocks back to the system. To be called without a shard's lock: it takes the system
+    /// some time.
+    pub(crate) fn give_back(&self) {
+        loop {
+            let mut pages = self.pages.lock();
+            if pages.empty.len() <= 1 {
+                return;
             }
+            let Some(superblock) = pages.empty.pop() else { return };
+            drop(pages);
+            self.superblocks.fetch_sub(1, Ordering::Relaxed);
+            // SAFETY: no span is left in it, it is in no list, and it was reserved with this layout.
+            unsafe { dealloc(superblock.0.as_ptr().cast(), superblock_layout()) };
         }
     }
 }
@@ -423,9 +435,6 @@ impl Pages {
             // SAFETY: superblocks in the list are alive, and the page lock is held by whoever has `self`.
             match unsafe { superblock.claim_run(count) } {
                 Ok(page) => {
-                    if self.spare == Some(superblock) {
-                        self.spare = None;
-                    }
                     return Some(SpanAt { superblock, page });
                 }
                 Err(0) => self.unlist(superblock),
@@ -458,8 +467,9 @@ impl Drop for Arena {
     fn drop(&mut self) {
         // Records are freed by their shards before the arena goes; what is left are superblocks with no
         // object, which may be full of empty spans or listed.
-        let mut seen: Vec<Superblock> =
-            self.pages.get_mut().open.iter().map(|(superblock, _)| *superblock).collect();
+        let pages = self.pages.get_mut();
+        let mut seen = std::mem::take(&mut pages.empty);
+        seen.extend(pages.open.iter().map(|(superblock, _)| *superblock));
         for class in &mut self.classes {
             for at in &class.get_mut().open {
                 if !seen.contains(&at.superblock) {
@@ -691,6 +701,7 @@ mod tests {
                 }
             }
         }
+        arena.give_back();
         assert_eq!(arena.reserved_bytes(), SUPERBLOCK_BYTES, "all but a spare one went back");
     }
 
@@ -729,6 +740,7 @@ mod tests {
                 unsafe { arena.free(object, bytes) };
             }
         }
+        arena.give_back();
         assert_eq!(arena.reserved_bytes(), SUPERBLOCK_BYTES, "all but a spare one went back");
     }
 
@@ -754,6 +766,7 @@ mod tests {
                 unsafe { arena.free_block(start, bytes) };
             }
         }
+        arena.give_back();
         assert_eq!(arena.reserved_bytes(), SUPERBLOCK_BYTES, "all but a spare one went back");
     }
 }

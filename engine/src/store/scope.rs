@@ -58,6 +58,8 @@ pub(crate) struct Scope<'e> {
     users: SmallVec<[(usize, MutexGuard<'e, UserShard>); 1]>,
     shards: SmallVec<[(usize, WriteGuard<'e, Shard>); 1]>,
     memory_delta: i64,
+    /// Collections that were taken out: they are freed when the shards are free, as it may take long.
+    dead: SmallVec<[Record; 1]>,
 }
 
 /// A live record in a scope.
@@ -78,7 +80,7 @@ impl<'e> Scope<'e> {
             return Self::of(store, &[Spot::Key(key)], None, now);
         }
         let shards = SmallVec::from_buf([(index, guard)]);
-        Self { store, now, users: SmallVec::new(), shards, memory_delta: 0 }
+        Self { store, now, users: SmallVec::new(), shards, memory_delta: 0, dead: SmallVec::new() }
     }
 
     /// The guards for all `spots`, for a user that is to get another entry, and for the users whose
@@ -104,6 +106,7 @@ impl<'e> Scope<'e> {
                 users: user_indexes.iter().map(|&at| (at, store.users[at].lock())).collect(),
                 shards: SmallVec::new(),
                 memory_delta: 0,
+                dead: SmallVec::new(),
             };
             if let Some(name) = user {
                 scope.retire_if_dead(name);
@@ -131,7 +134,7 @@ impl<'e> Scope<'e> {
     pub(crate) fn of_session(store: &'e Store, id: &SessionHash, now: Stamp) -> Self {
         let index = store.shard_of(id.hash());
         let shards = SmallVec::from_buf([(index, store.shards[index].lock.write())]);
-        Self { store, now, users: SmallVec::new(), shards, memory_delta: 0 }
+        Self { store, now, users: SmallVec::new(), shards, memory_delta: 0, dead: SmallVec::new() }
     }
 
     /// Lets go of the key shards and keeps the users.
@@ -160,7 +163,14 @@ impl<'e> Scope<'e> {
     /// The guard of one user shard.
     pub(crate) fn of_user_shard(store: &'e Store, index: usize) -> Self {
         let users = SmallVec::from_buf([(index, store.users[index].lock())]);
-        Self { store, now: Stamp::default(), users, shards: SmallVec::new(), memory_delta: 0 }
+        Self {
+            store,
+            now: Stamp::default(),
+            users,
+            shards: SmallVec::new(),
+            memory_delta: 0,
+            dead: SmallVec::new(),
+        }
     }
 
     /// The guards for everything: for what empties a database in one step.
@@ -171,6 +181,7 @@ impl<'e> Scope<'e> {
             users: store.users.iter().map(|users| users.lock()).enumerate().collect(),
             shards: store.shards.iter().map(|cell| cell.lock.write()).enumerate().collect(),
             memory_delta: 0,
+            dead: SmallVec::new(),
         }
     }
 
@@ -350,7 +361,15 @@ impl<'e> Scope<'e> {
     /// Frees a record that was taken out and is in no index.
     fn release(&mut self, record: Record) {
         self.memory_delta -= Shard::cost_bytes(record) as i64;
-        self.store.free(record);
+        self.free(record);
+    }
+
+    fn free(&mut self, record: Record) {
+        if record.kind() == Kind::Collection {
+            self.dead.push(record);
+        } else {
+            self.store.free(record);
+        }
     }
 
     /// Puts a new record under a key or id that has none. Its owner is linked by the caller.
@@ -373,7 +392,7 @@ impl<'e> Scope<'e> {
         let now = self.now;
         let old = self.shards[live.shard].1.replace(live.slot, record, now);
         self.memory_delta += Shard::cost_bytes(record) as i64 - Shard::cost_bytes(old) as i64;
-        self.store.free(old);
+        self.free(old);
     }
 
     /// Adds to the account of memory what a change in place made of a record's cost.
@@ -627,6 +646,9 @@ impl<'e> Scope<'e> {
 impl Drop for Scope<'_> {
     fn drop(&mut self) {
         self.store.account(self.memory_delta);
-        self.publish();
+        self.release_shards();
+        for record in self.dead.drain(..) {
+            self.store.free(record);
+        }
     }
 }
