@@ -1,10 +1,10 @@
 //! The cluster: one log that every node applies in the same order.
 //!
 //! A write goes `dispatch -> propose -> raft -> log, network -> state -> engine` and its outcome back to
-//! who waits; a read passes `read` and looks at the engine. Reading order: [`node`] (how a node is put
-//! together), [`entry`] and [`origins`] (what is in the log, exactly once), [`propose`] and [`waiting`]
-//! (writes), [`lease`], [`leadership`] and [`read`] (reads), [`state`] and [`snapshot`] (the state
-//! machine), [`log_store`] over [`log`] over [`disk`], [`network`] and [`service`] (peers).
+//! who waits; a read passes `read` and looks at the engine. Reading order: `node` (how a node is put
+//! together), `entry` and `origins` (what is in the log, exactly once), `propose` and `waiting`
+//! (writes), `lease`, `leadership` and `read` (reads), `state` and `snapshot` (the state
+//! machine), `log_store` over `log` over `disk`, `network` and `service` (peers).
 //!
 //! Nothing outside this folder names a type of openraft, and nothing inside knows commands or RESP.
 
