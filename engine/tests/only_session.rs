@@ -238,7 +238,7 @@ fn logouts_of_everybody_without_a_sweep_leave_nobody_logged_in() {
     is_empty_after_sweep(&engine);
 }
 
-// A user's record tells 255 epochs apart.
+// A user's record tells 128 epochs apart.
 #[test]
 fn many_logouts_of_everybody_without_a_sweep_leave_nobody_logged_in() {
     let engine = engine();

@@ -117,7 +117,8 @@ impl Store {
 
     /// Which user shard a user's hash falls into.
     pub(crate) fn user_shard_of(hash: u64) -> usize {
-        (hash >> 56) as usize % USER_SHARDS
+        // Neither the lowest bits nor the highest: by these a shard's tables tell its users apart.
+        (hash >> 40) as usize % USER_SHARDS
     }
 
     /// The shard of a hash, for reading.

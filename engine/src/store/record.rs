@@ -372,12 +372,10 @@ impl Record {
     /// The record of the user it belongs to; none when it is all the user has.
     #[inline]
     pub(crate) fn user(self) -> Option<UserRecord> {
-        if self.kind() == Kind::Session {
-            if self.is_alone() {
-                return None;
-            }
-            UserRecord::from_address(six(self.get(self.owner_offset())))
-        } else if self.owned() {
+        let head = self.head();
+        if head & (KIND_MASK | FLAG_ALONE) == Kind::Session as u32 {
+            UserRecord::from_address(six(self.get(owner_offset(head))))
+        } else if head & FLAG_OWNED != 0 && head & KIND_MASK != Kind::Session as u32 {
             UserRecord::from_address(u64::from_le_bytes(self.get(PLAIN_HEADER_BYTES)))
         } else {
             None
@@ -430,7 +428,7 @@ impl Record {
 
     /// Of a user's only entry: where the generation begins, its pairs of bytes, the name's length.
     fn alone_extent(self) -> (usize, usize, usize) {
-        let offset = self.owner_offset();
+        let offset = owner_offset(self.head());
         let [head] = self.get(offset);
         let (short, pairs) =
             (usize::from(head & LONG_NAME_MASK), usize::from(head >> GENERATION_SHIFT));
@@ -439,14 +437,6 @@ impl Record {
         } else {
             (offset + 1, pairs, short)
         }
-    }
-
-    /// Where a session's owner begins.
-    fn owner_offset(self) -> usize {
-        let head = self.head();
-        let authenticated = if head & FLAG_AUTHENTICATED == 0 { 0 } else { 6 };
-        let version = if head & FLAG_VERSION == 0 { 0 } else { 4 };
-        SESSION_HEADER_BYTES + authenticated + version
     }
 
     /// The deadline of a plain record or an alias.
@@ -585,7 +575,7 @@ impl Record {
             let (offset, pairs, length) = self.alone_extent();
             offset + 2 * pairs + length
         } else {
-            self.owner_offset() + 6
+            owner_offset(self.head()) + 6
         }
     }
 
@@ -635,6 +625,17 @@ impl Record {
             std::ptr::copy_nonoverlapping(bytes.as_ptr(), self.0.as_ptr().add(offset), bytes.len());
         }
     }
+}
+
+/// Where a session's owner begins.
+#[inline]
+fn owner_offset(head: u32) -> usize {
+    if head & (FLAG_AUTHENTICATED | FLAG_VERSION) == 0 {
+        return SESSION_HEADER_BYTES;
+    }
+    let authenticated = if head & FLAG_AUTHENTICATED == 0 { 0 } else { 6 };
+    let version = if head & FLAG_VERSION == 0 { 0 } else { 4 };
+    SESSION_HEADER_BYTES + authenticated + version
 }
 
 /// The low 48 bits of a number.

@@ -109,7 +109,6 @@ impl<'e> Scope<'e> {
                 dead: SmallVec::new(),
             };
             if let Some(name) = user {
-                scope.retire_if_dead(name);
                 scope.make_room_for_another(name);
             }
             let guards = shard_indexes.iter().map(|&at| (at, store.shards[at].lock.write()));
@@ -507,12 +506,12 @@ impl<'e> Scope<'e> {
     }
 
     /// Retires the incarnation of a user whose sessions have all expired, as if the sweep had been by:
-    /// otherwise the next session's generation would tell whether it was. Needs the user's shard and no
-    /// key shard.
-    pub(crate) fn retire_if_dead(&mut self, name: UserName<'_>) {
-        let Some(held) = self.find_user(name) else { return };
+    /// otherwise the next session's generation would tell whether it was. What the user has, if not. Needs
+    /// the user's shard and no key shard.
+    pub(crate) fn retire_if_dead(&mut self, name: UserName<'_>) -> Option<Held> {
+        let held = self.find_user(name)?;
         if list::any_live(self.store, held, self.now) {
-            return;
+            return Some(held);
         }
         match held {
             Held::User(user) => {
@@ -523,6 +522,7 @@ impl<'e> Scope<'e> {
                 self.with_shard(location.shard(), |scope| scope.remove_slot(location.slot()));
             }
         }
+        None
     }
 
     /// Removes what is in a slot of the one held shard.
@@ -540,7 +540,7 @@ impl<'e> Scope<'e> {
     /// Sees to it that another entry of a user finds its place in the index: beside others, by the
     /// user's record, or as all the user has. Needs the user's shard and no key shard.
     fn make_room_for_another(&mut self, name: UserName<'_>) {
-        if let Some(Held::Alone(location)) = self.find_user(name) {
+        if let Some(Held::Alone(location)) = self.retire_if_dead(name) {
             self.with_shard(location.shard(), |scope| scope.give_record(name, location));
         }
         self.reserve_alone(name);

@@ -4,7 +4,7 @@
 //! 0 sessions u64  8 generation u48  14 epoch u8 (0: revoked)  15 name length u8  [name length u16]  name
 //! ```
 //!
-//! A name of 255 bytes or more has its length after the header. Of the epoch the remainder by 255 is kept,
+//! A name of 255 bytes or more has its length after the header. Of the epoch the remainder by 128 is kept,
 //! plus one: so many logouts of everybody without a sweep do not come to be (see `user/shard.rs`).
 //!
 //! A record is one *incarnation* of a user: logging out everywhere marks it revoked and puts a new one
@@ -33,7 +33,7 @@ const LENGTH_OFFSET: usize = 15;
 const LONG_NAME: u8 = u8::MAX;
 const REVOKED: u8 = 0;
 /// How many epochs a record can tell apart.
-pub(crate) const EPOCHS: u32 = 255;
+pub(crate) const EPOCHS: u32 = 128;
 
 fn epoch_byte(epoch: u32) -> u8 {
     1 + (epoch % EPOCHS) as u8
