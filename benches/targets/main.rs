@@ -7,6 +7,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
+mod chase;
 mod lookup;
 mod mass_expiry;
 mod options;
