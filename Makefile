@@ -3,7 +3,7 @@
 PORT ?= 6379
 SECONDS ?= 600
 
-.PHONY: help run cluster test fuzz lint bench
+.PHONY: help run cluster test fuzz lint bench jepsen
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
@@ -27,3 +27,7 @@ bench: ## Measures the engine, then against Redis, Valkey and the floor, in shor
 	cargo build --release --locked -p hallpass-server --bin hallpass-server
 	cargo run --release --locked -p hallpass-benches --bin targets -- --short
 	cargo run --release --locked -p hallpass-benches --bin compare -- --short
+
+jepsen: ## Hurts real clusters for some minutes and judges what clients saw (as root: it makes network namespaces)
+	cargo build --release --locked -p hallpass-server --bin hallpass-server
+	cargo run --release --locked -p hallpass-jepsen -- run --seconds 10

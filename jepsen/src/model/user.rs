@@ -1,0 +1,56 @@
+//! A user's sessions: each made once, all ended in one step, listed and counted.
+
+use crate::checker::linear::Model;
+
+/// The object: no sessions at first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct User;
+
+/// An operation; sessions go by the numbers that the client gave them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Call {
+    /// Makes a session.
+    Create(u64),
+    /// Ends all of them; how many there were, when that came back.
+    RevokeUser(Option<u64>),
+    /// The sessions, in ascending order.
+    List(Vec<u64>),
+    /// How many there are.
+    Count(u64),
+    /// Whether one lives.
+    Validate {
+        /// Which.
+        session: u64,
+        /// Whether it does.
+        live: bool,
+    },
+}
+
+impl Model for User {
+    type State = Vec<u64>;
+    type Call = Call;
+
+    fn initial(&self) -> Self::State {
+        Vec::new()
+    }
+
+    fn step(&self, state: &Self::State, call: &Call) -> Option<Self::State> {
+        let kept = || state.clone();
+        match call {
+            Call::Create(session) => {
+                let place = state.binary_search(session).err()?;
+                let mut after = state.clone();
+                after.insert(place, *session);
+                Some(after)
+            }
+            Call::RevokeUser(seen) => {
+                seen.is_none_or(|seen| seen == state.len() as u64).then(Vec::new)
+            }
+            Call::List(seen) => (seen == state).then(kept),
+            Call::Count(seen) => (*seen == state.len() as u64).then(kept),
+            Call::Validate { session, live } => {
+                (state.binary_search(session).is_ok() == *live).then(kept)
+            }
+        }
+    }
+}
