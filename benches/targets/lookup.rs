@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use hallpass_benches::schedule::{Schedule, Spent};
 use hallpass_benches::{at_random, engine_of_sessions, session_id};
-use hallpass_engine::{Engine, Touch};
+use hallpass_engine::{Engine, Hint, SessionKey, Touch};
 
 use crate::chase;
 use crate::options::Options;
@@ -87,22 +87,19 @@ fn measure_round(store: &Stores, operations: u64) -> Round {
 /// One thread's operations in batches, staged as the server stages them.
 fn run_staged(engine: &Engine, sessions: u64, operations: u64) -> Duration {
     let mut batch = Vec::with_capacity(BATCH);
-    let mut hints = Vec::with_capacity(BATCH);
     let start = Instant::now();
     at_random(sessions, operations, sessions, |number, now| {
-        batch.push(session_id(number));
+        batch.push((session_id(number), Hint::default()));
         if batch.len() < BATCH {
             return;
         }
-        for id in &batch {
+        for (id, _) in &batch {
             engine.prefetch_bucket(id.hash());
         }
-        hints.extend(batch.iter().map(|id| engine.prefetch_slot(id.hash())));
-        for hint in hints.drain(..) {
-            engine.prefetch_record(hint);
-        }
-        for id in batch.drain(..) {
-            let found = engine.validate(&id, now, true, |user| user.map(<[u8]>::len));
+        engine.prefetch_records(batch.iter_mut().map(|(id, hint)| (id.hash(), hint)));
+        for (id, hint) in batch.drain(..) {
+            let session = SessionKey::new(id, hint);
+            let found = engine.validate(session, now, Touch::Now, |user| user.map(<[u8]>::len));
             assert!(black_box(found).is_some(), "a session that is there");
         }
     });
