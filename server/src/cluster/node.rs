@@ -542,6 +542,9 @@ fn raft_config(config: &ClusterConfig) -> Result<openraft::Config, ClusterError>
         enable_pre_vote: Some(true),
         // Elections begin when the promises of an earlier start are over: see the keeper.
         enable_elect: false,
+        // A leader that lost what it had not synced must not go on in its old term: its followers may hold other
+        // entries under the very ids it would give out again.
+        enable_leader_restore: Some(false),
         max_payload_entries: 64,
         snapshot_policy: openraft::SnapshotPolicy::Never,
         replication_lag_threshold: 100_000,

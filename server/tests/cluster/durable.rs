@@ -11,7 +11,7 @@ fn kill_under_load(rounds: u64, environment: &[(&str, &str)]) {
     let folder = scratch_folder("durable");
     let port = free_port();
     let directory = folder.display().to_string();
-    let flags = ["--data-dir", &directory];
+    let flags = ["--data-dir", &directory, "--cluster-timeout", "10000"];
     let acknowledged: Vec<AtomicU64> = (0..4).map(|_| AtomicU64::new(0)).collect();
     for round in 1..=rounds {
         let mut server = Server::try_start_in(port, &flags, environment).expect("it starts again");
