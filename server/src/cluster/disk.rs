@@ -56,7 +56,7 @@ pub trait Disk: Send + Sync + 'static {
 
 /// An open file that grows at its end only.
 pub trait DiskFile: Send + Sync {
-    /// The file's length.
+    /// The file's length, without the room that was reserved since it was opened.
     fn bytes(&self) -> io::Result<u64>;
 
     /// Writes all the parts, one after the other, at the end. After an error any prefix of them may be
@@ -66,8 +66,15 @@ pub trait DiskFile: Send + Sync {
     /// Fills the buffer from `offset` on; the file's end before that is an error.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
 
-    /// Shortens the file.
+    /// Shortens the file; of what was reserved nothing stays.
     fn truncate(&self, bytes: u64) -> io::Result<()>;
+
+    /// Makes room after what was appended, up to so many bytes in all, and fills it with zeros: appends that
+    /// do not make the file longer are made durable with less work. Until it is cut off, or filled, the
+    /// next opening finds the zeros at the file's end. A disk need not do it.
+    fn reserve(&self, _bytes: u64) -> io::Result<()> {
+        Ok(())
+    }
 
     /// Makes everything appended or cut so far durable. After an error none of it can be relied on,
     /// and a later success says nothing about it: the system may have dropped the bytes.

@@ -71,10 +71,9 @@ impl Packer {
         Self { bytes }
     }
 
-    /// Adds a submission.
-    pub(crate) fn add(&mut self, submission: &Submission) {
-        self.bytes.reserve(SUBMISSION_HEAD_BYTES_MAX + submission.ops.len());
-        put_submission(&mut self.bytes, submission);
+    /// Where submissions are put.
+    pub(crate) fn submissions(&mut self) -> &mut BytesMut {
+        &mut self.bytes
     }
 
     /// How long the payload is.
@@ -120,13 +119,31 @@ impl Unpacker {
 }
 
 /// Writes one submission, as it lies in a payload and in a forwarded request.
-pub(crate) fn put_submission(bytes: &mut BytesMut, submission: &Submission) {
-    put_varint(bytes, submission.origin.node);
-    put_varint(bytes, submission.origin.incarnation);
-    put_varint(bytes, submission.serial);
-    put_varint(bytes, submission.settled);
-    put_varint(bytes, submission.ops.len() as u64);
-    bytes.extend_from_slice(&submission.ops);
+pub(crate) fn put_submission(
+    bytes: &mut BytesMut,
+    origin: Origin,
+    serial: u64,
+    settled: u64,
+    ops: &[u8],
+) {
+    bytes.reserve(SUBMISSION_HEAD_BYTES_MAX + ops.len());
+    put_varint(bytes, origin.node);
+    put_varint(bytes, origin.incarnation);
+    put_varint(bytes, serial);
+    put_varint(bytes, settled);
+    put_varint(bytes, ops.len() as u64);
+    bytes.extend_from_slice(ops);
+}
+
+/// Whether bytes are submissions, one after the other to the end.
+pub(crate) fn are_submissions(bytes: &Bytes) -> bool {
+    let mut rest = bytes.clone();
+    while !rest.is_empty() {
+        if take_submission(&mut rest).is_none() {
+            return false;
+        }
+    }
+    true
 }
 
 /// Reads one submission; its ops share the bytes' memory.
@@ -182,8 +199,8 @@ mod tests {
 
     fn payload(submissions: &[Submission]) -> Bytes {
         let mut packer = Packer::new(Stamp::from_millis(1_700_000_000_123));
-        for submission in submissions {
-            packer.add(submission);
+        for Submission { origin, serial, settled, ops } in submissions {
+            put_submission(packer.submissions(), *origin, *serial, *settled, ops);
         }
         packer.finish()
     }
@@ -210,6 +227,15 @@ mod tests {
             assert_eq!(read == Ok(None), nothing, "cut to {length}: {read:?}");
             assert!(nothing || read.is_err(), "cut to {length}: {read:?}");
         }
+    }
+
+    #[test]
+    fn submissions_on_their_own_are_told_from_anything_else() {
+        let submissions =
+            payload(&[submission(1, b"ops"), submission(2, b"")]).slice(HEADER_BYTES..);
+        assert!(are_submissions(&submissions) && are_submissions(&Bytes::new()));
+        assert!(!are_submissions(&submissions.slice(..submissions.len() - 1)));
+        assert!(!are_submissions(&submissions.slice(1..)));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::codec::{self, encode_entry};
 use super::log::{Log, LogError};
+use super::network::urgency::Urgency;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 
 /// Bytes that are read from the log at one time.
@@ -24,12 +25,13 @@ const READ_BYTES_MAX: u64 = 4 << 20;
 #[derive(Clone)]
 pub(crate) struct LogStore {
     log: Arc<Log>,
+    urgency: Arc<Urgency>,
 }
 
 impl LogStore {
-    /// The store over an open log.
-    pub(crate) fn new(log: Arc<Log>) -> Self {
-        Self { log }
+    /// The store over an open log, which tells `urgency` how far it goes.
+    pub(crate) fn new(log: Arc<Log>, urgency: Arc<Urgency>) -> Self {
+        Self { log, urgency }
     }
 
     fn last_log_id(&self) -> io::Result<Option<LogId>> {
@@ -124,7 +126,12 @@ impl RaftLogStorage<TypeConfig> for LogStore {
         I::IntoIter: Send,
     {
         let entries = entries.into_iter().map(|entry| (entry.log_id.index, encode_entry(&entry)));
+        let entries: Vec<_> = entries.collect();
+        let last = entries.last().map(|(index, _)| *index);
         self.log.append(entries, move |result| callback.io_completed(result.map_err(io_error)));
+        if let Some(last) = last {
+            self.urgency.appended(last);
+        }
         Ok(())
     }
 

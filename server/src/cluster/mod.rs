@@ -2,7 +2,7 @@
 //!
 //! A write goes `dispatch -> propose -> raft -> log, network -> state -> engine` and its outcome back to
 //! who waits; a read passes `read` and looks at the engine. Reading order: `node` (how a node is put
-//! together), `entry` and `origins` (what is in the log, exactly once), `propose` and `waiting`
+//! together), `entry` and `origins` (what is in the log, exactly once), `propose`, `waiting` and `post`
 //! (writes), `lease`, `leadership` and `read` (reads), `state` and `snapshot` (the state
 //! machine), `log_store` over `log` over `disk`, `network` and `service` (peers).
 //!
@@ -23,6 +23,7 @@ mod membership;
 mod network;
 pub mod node;
 mod origins;
+mod post;
 mod propose;
 mod read;
 mod service;
@@ -41,4 +42,5 @@ mod storage_tests;
 type Raft = openraft::Raft<types::TypeConfig, state::StateMachine>;
 
 pub use self::node::{Cluster, ClusterConfig, ClusterError, ClusterStatus, MemberStatus, Parts};
+pub(crate) use self::post::Post;
 pub use self::waiting::Unavailable;

@@ -30,7 +30,9 @@ use super::membership::{self, Change};
 use super::network::frame::{Purpose, limits_of};
 use super::network::link::{CallError, Identity, Link};
 use super::network::raft::Network;
+use super::network::urgency::Urgency;
 use super::network::{TcpListener, kind};
+use super::post::Post;
 use super::propose::Proposer;
 use super::read::{ReadSources, Reads};
 use super::service::{NodeStatus, Peers};
@@ -236,11 +238,12 @@ impl Cluster {
             Arc::clone(&snapshots),
         );
         let promise = config.election * 2;
+        let urgency = Arc::new(Urgency::default());
         let raft = openraft::Raft::build(
             config.node,
             Arc::new(raft_config(&config)?),
-            Network::new(own.clone()),
-            LogStore::new(Arc::clone(&log)),
+            Network::new(own.clone(), Arc::clone(&urgency)),
+            LogStore::new(Arc::clone(&log), Arc::clone(&urgency)),
             state,
         )
         .await
@@ -279,6 +282,7 @@ impl Cluster {
             proposer: proposer.clone(),
             reads: Arc::clone(&sources),
             snapshots,
+            urgency,
             holds_votes_until: clock.elapsed() + holds,
         });
         let mut tasks = vec![
@@ -378,7 +382,12 @@ impl Cluster {
 
     /// Submits encoded ops, which are applied together, and waits for their outcomes.
     pub(crate) async fn submit(&self, ops: Bytes) -> Answer {
-        self.proposer.submit(ops, self.config.patience).await
+        self.proposer.submit(ops, self.config.patience, None).await
+    }
+
+    /// The same on a thread that runs `post`, through which the outcomes come.
+    pub(crate) async fn submit_by(&self, post: &Arc<Post>, ops: Bytes) -> Answer {
+        self.proposer.submit(ops, self.config.patience, Some(post)).await
     }
 
     /// Notes sessions whose touch is due: it will be in the log soon, and nobody waits for that.

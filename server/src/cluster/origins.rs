@@ -6,7 +6,7 @@
 //! dropped. Of the latest start all serials up to `settled` are over, and of those above it the applied
 //! ones are remembered: as many as the node had under way at one time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
@@ -23,8 +23,8 @@ pub(crate) struct Origins {
 struct Applied {
     incarnation: u64,
     settled: u64,
-    /// Applied serials above `settled`.
-    serials: BTreeSet<u64>,
+    /// Applied serials above `settled`, in order: nearly always they come in order, too.
+    serials: VecDeque<u64>,
 }
 
 impl Origins {
@@ -40,9 +40,10 @@ impl Origins {
         }
         if submission.settled > applied.settled {
             applied.settled = submission.settled;
-            applied.serials = applied.serials.split_off(&(submission.settled + 1));
+            let over = applied.serials.partition_point(|serial| *serial <= submission.settled);
+            applied.serials.drain(..over);
         }
-        submission.serial > applied.settled && applied.serials.insert(submission.serial)
+        submission.serial > applied.settled && applied.insert(submission.serial)
     }
 
     /// Whether a submission of the node's start `incarnation` was applied; `None` when that is not
@@ -52,7 +53,24 @@ impl Origins {
         match applied {
             None => Some(false),
             Some(applied) if serial <= applied.settled => None,
-            Some(applied) => Some(applied.serials.contains(&serial)),
+            Some(applied) => Some(applied.serials.binary_search(&serial).is_ok()),
+        }
+    }
+}
+
+impl Applied {
+    /// False when it is there already.
+    fn insert(&mut self, serial: u64) -> bool {
+        if self.serials.back().is_none_or(|last| *last < serial) {
+            self.serials.push_back(serial);
+            return true;
+        }
+        match self.serials.binary_search(&serial) {
+            Ok(_) => false,
+            Err(place) => {
+                self.serials.insert(place, serial);
+                true
+            }
         }
     }
 }

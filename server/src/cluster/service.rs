@@ -15,6 +15,7 @@ use super::membership::{self, Change};
 use super::network::accept::{Reply, Service};
 use super::network::frame::{Greeting, Limits, Welcome};
 use super::network::kind;
+use super::network::urgency::Urgency;
 use super::propose::Proposer;
 use super::read::ReadSources;
 use super::snapshot::{Receiving, SnapshotStore};
@@ -39,6 +40,7 @@ pub(crate) struct Peers {
     pub(crate) proposer: Proposer,
     pub(crate) reads: Arc<ReadSources>,
     pub(crate) snapshots: Arc<SnapshotStore>,
+    pub(crate) urgency: Arc<Urgency>,
     /// Until then no vote is given: an earlier start may have promised its vote.
     pub(crate) holds_votes_until: Duration,
 }
@@ -83,7 +85,7 @@ impl Service for Peers {
         Ok(self.identity.directory())
     }
 
-    async fn answer(self: Arc<Self>, _from: NodeId, kind: u8, payload: Bytes) -> Reply {
+    async fn answer(self: Arc<Self>, from: NodeId, kind: u8, payload: Bytes) -> Reply {
         match kind {
             kind::APPEND => self.append(payload).await,
             kind::VOTE => {
@@ -100,8 +102,12 @@ impl Service for Peers {
                 let request: TransferLeaderRequest<TypeConfig> = decode(&payload).map_err(text)?;
                 Ok(encode(&self.raft.handle_transfer_leader(request).await.map_err(text)?))
             }
-            kind::FORWARD => self.proposer.forwarded(payload).await,
+            kind::FORWARD => {
+                self.urgency.asked(from);
+                self.proposer.forwarded(payload).await
+            }
             kind::READ_INDEX => {
+                self.urgency.asked(from);
                 let leads = self.reads.leadership.borrow().leader == Some(self.own);
                 if !leads {
                     return Err("this node is not the leader".to_owned());

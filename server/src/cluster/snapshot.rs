@@ -242,6 +242,13 @@ impl SnapshotStore {
     }
 }
 
+/// Appends and syncs, piece by piece: what a snapshot leaves unwritten the log's next sync may have to wait
+/// for.
+fn append_durably(file: &dyn DiskFile, bytes: &[u8]) -> io::Result<()> {
+    file.append(&mut [IoSlice::new(bytes)])?;
+    file.sync_data()
+}
+
 /// Ordered as the snapshots are.
 fn name_of(state: &Replicated) -> String {
     let (term, index) = state.last_applied.map_or((0, 0), |id| (term_of(&id), id.index));
@@ -286,7 +293,7 @@ impl Writing {
         while more {
             more = self.snapshot.write_slice(&mut out);
             if out.len() >= CHUNK_BYTES || !more {
-                file.append(&mut [IoSlice::new(&out)])?;
+                append_durably(&*file, &out)?;
                 out.clear();
             }
         }
@@ -305,7 +312,7 @@ pub(crate) struct Receiving {
 impl Receiving {
     /// Takes the next piece.
     pub(crate) fn piece(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.append(&mut [IoSlice::new(bytes)])
+        append_durably(&*self.file, bytes)
     }
 
     /// All pieces are here.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{Stream, StreamExt};
-use hallpass_engine::{Engine, OpDecoder, Stamp};
+use hallpass_engine::{Engine, OpDecoder, Outcome, Stamp};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
 
@@ -101,6 +101,8 @@ pub(crate) struct StateMachine {
     snapshots: Arc<SnapshotStore>,
     state: Replicated,
     decoder: OpDecoder,
+    /// What this node's own submissions in the present entry came to.
+    outcomes: Vec<(u64, Vec<Outcome>)>,
 }
 
 impl StateMachine {
@@ -120,6 +122,7 @@ impl StateMachine {
             snapshots,
             state: Replicated::default(),
             decoder: OpDecoder::default(),
+            outcomes: Vec::new(),
         }
     }
 
@@ -150,7 +153,7 @@ impl StateMachine {
             }
         }
         if own {
-            self.waiting.applied(submission.serial, outcomes);
+            self.outcomes.push((submission.serial, outcomes));
         }
         Ok(())
     }
@@ -184,6 +187,10 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             }
             self.state.last_applied = Some(entry.log_id);
             self.progress.publish(&entry.log_id, self.state.stamp);
+            // Published first: whoever is answered may go and read on another node at once.
+            if !self.outcomes.is_empty() {
+                self.waiting.applied(&mut self.outcomes);
+            }
             if let Some(responder) = responder {
                 responder.send(());
             }

@@ -31,7 +31,7 @@ impl StoreBuilder<TypeConfig, LogStore, StateMachine> for Builder {
             Arc::new(Progress::default()),
             Arc::new(snapshots),
         );
-        Ok(((), LogStore::new(Arc::new(log)), state))
+        Ok(((), LogStore::new(Arc::new(log), Arc::default()), state))
     }
 }
 

@@ -25,6 +25,7 @@ use tokio::net::TcpStream;
 use super::buffers::{Buffers, INPUT_BYTES};
 use super::relay;
 use crate::client::{Client, ReplyMode};
+use crate::cluster::Post;
 use crate::dispatch::{Prepared, Turn, prepare};
 use crate::metrics::SharedCounters;
 use crate::resp::reply::Reply;
@@ -78,6 +79,8 @@ pub(crate) struct Connection {
     pub(super) server: Arc<ServerState>,
     pub(super) counters: SharedCounters,
     pub(super) settings: SettingsView,
+    /// How a cluster's answers reach this thread.
+    pub(super) post: Arc<Post>,
     parser: RequestParser,
     /// The buffers for the next read: with the beginning of a request whose rest is awaited, or empty and
     /// of use once more if the socket is not.
@@ -87,16 +90,16 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// A connection of `client` over `stream`.
+    /// A connection of `client` over `stream`, and what it shares with the others of its thread.
     pub(crate) fn new(
         stream: TcpStream,
         client: Client,
-        server: Arc<ServerState>,
-        counters: SharedCounters,
+        (server, counters, post): (Arc<ServerState>, SharedCounters, Arc<Post>),
     ) -> Self {
         let settings = server.settings.view();
         let parser = RequestParser::default();
-        Self { stream, client, server, counters, settings, parser, at_hand: None, crowded: false }
+        let (at_hand, crowded) = (None, false);
+        Self { stream, client, server, counters, settings, post, parser, at_hand, crowded }
     }
 
     /// Serves the client until one side closes.

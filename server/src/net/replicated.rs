@@ -30,9 +30,11 @@ impl Connection {
         while buffers.next < buffers.requests.frames.len() {
             if buffers.prepared.is_empty() {
                 self.stage_buckets(buffers);
-                self.stage_records(buffers);
             }
             let (course, end) = run_of(buffers);
+            if course == Course::Read {
+                self.stage_records(buffers);
+            }
             self.wait_out_pause(buffers).await?;
             match course {
                 Course::Local => self.run_local(buffers, end).await,
@@ -114,8 +116,9 @@ impl Connection {
     }
 
     async fn run_writes(&mut self, cluster: &Cluster, buffers: &mut Buffers, end: End) {
-        let mut ops = Vec::new();
-        let mut lowered: Vec<(usize, Lowered)> = Vec::new();
+        // Ops are about as long as the requests they come from.
+        let mut ops = Vec::with_capacity(buffers.input.len().min(SUBMISSION_BYTES));
+        let mut lowered: Vec<(usize, Lowered)> = Vec::with_capacity(end - buffers.next);
         while buffers.next < end {
             let at = buffers.next;
             let ready = buffers.prepared.remove(0);
@@ -149,7 +152,7 @@ impl Connection {
         if lowered.is_empty() {
             return;
         }
-        let answer = cluster.submit(Bytes::from(std::mem::take(ops))).await;
+        let answer = cluster.submit_by(&self.post, Bytes::from(std::mem::take(ops))).await;
         let now = self.server.clock.now();
         let mut turn = self.turn(now);
         let mut output = std::mem::take(&mut buffers.output);

@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::connection::Connection;
 use super::listener::Arrival;
+use crate::cluster::Post;
 use crate::state::ServerState;
 
 /// How many tasks run between two looks at the sockets. More than tokio's default, because the tasks of
@@ -44,6 +45,8 @@ impl Worker {
 
 fn run(runtime: &Runtime, server: &Arc<ServerState>, mut arrivals: UnboundedReceiver<Arrival>) {
     let counters = server.metrics.add_thread();
+    let post = Arc::new(Post::default());
+    runtime.spawn(Arc::clone(&post).run());
     // Each connection holds a sender; when the last one is gone, all are closed.
     let (alive, mut all_closed) = mpsc::channel::<()>(1);
     runtime.block_on(async move {
@@ -60,8 +63,8 @@ fn run(runtime: &Runtime, server: &Arc<ServerState>, mut arrivals: UnboundedRece
                 server.clients.remove(id);
                 continue;
             };
-            let connection =
-                Connection::new(stream, client, Arc::clone(server), Arc::clone(&counters));
+            let shared = (Arc::clone(server), Arc::clone(&counters), Arc::clone(&post));
+            let connection = Connection::new(stream, client, shared);
             let alive = alive.clone();
             runtime.spawn(async move {
                 connection.serve().await;

@@ -1,13 +1,16 @@
 //! A directory of the operating system: `fdatasync` for data, `fsync` of the directory for names.
 //!
-//! The lock is `flock` on a file of its own, so it goes with the process however that ends. Files are
-//! opened to append, so no write can land on what is already there.
+//! The lock is `flock` on a file of its own, so it goes with the process however that ends. Writes go
+//! to the end of what was appended, which lies before the file's own end when room is reserved.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, IoSlice, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rustix::fs::FallocateFlags;
 
 use super::{DirectoryLock, Disk, DiskFile, LOCK_NAME, LockError};
 
@@ -41,12 +44,14 @@ impl Disk for RealDisk {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let file = options.read(true).append(true).create_new(true).open(self.path(name))?;
-        Ok(Arc::new(RealFile(file)))
+        let file = options.read(true).write(true).create_new(true).open(self.path(name))?;
+        Ok(Arc::new(RealFile { file, end: AtomicU64::new(0) }))
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn DiskFile>> {
-        Ok(Arc::new(RealFile(open_existing(&self.path(name))?)))
+        let file = OpenOptions::new().read(true).write(true).open(self.path(name))?;
+        let end = AtomicU64::new(file.metadata()?.len());
+        Ok(Arc::new(RealFile { file, end }))
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
@@ -67,27 +72,45 @@ impl Disk for RealDisk {
 }
 
 #[derive(Debug)]
-struct RealFile(File);
+struct RealFile {
+    file: File,
+    /// Where the next append goes. One thread appends at a time.
+    end: AtomicU64,
+}
 
 impl DiskFile for RealFile {
     fn bytes(&self) -> io::Result<u64> {
-        Ok(self.0.metadata()?.len())
+        Ok(self.end.load(Ordering::Acquire))
     }
 
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
-        append_all(&self.0, parts)
+        let end = self.end.load(Ordering::Acquire);
+        let written = write_all_at(&self.file, parts, end)?;
+        self.end.store(end + written, Ordering::Release);
+        Ok(())
     }
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
-        self.0.read_exact_at(buffer, offset)
+        self.file.read_exact_at(buffer, offset)
     }
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
-        self.0.set_len(bytes)
+        self.file.set_len(bytes)?;
+        self.end.fetch_min(bytes, Ordering::AcqRel);
+        Ok(())
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        let end = self.end.load(Ordering::Acquire);
+        let room = bytes.saturating_sub(end);
+        if room > 0 {
+            rustix::fs::fallocate(&self.file, FallocateFlags::empty(), end, room)?;
+        }
+        Ok(())
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.0.sync_data()
+        self.file.sync_data()
     }
 }
 
@@ -133,7 +156,26 @@ pub(super) fn list_files(directory: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Writes everything, however little the system takes at a time.
+/// Writes everything from `offset` on, however little the system takes at a time; how many bytes.
+fn write_all_at(file: &File, mut parts: &mut [IoSlice<'_>], offset: u64) -> io::Result<u64> {
+    // Empty slices at the front would look like a write that makes no progress.
+    IoSlice::advance_slices(&mut parts, 0);
+    let mut done = 0;
+    while !parts.is_empty() {
+        match rustix::io::pwritev(file, parts, offset + done) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                done += written as u64;
+                IoSlice::advance_slices(&mut parts, written);
+            }
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(done)
+}
+
+/// Appends everything to a file that was opened for that.
 pub(super) fn append_all(mut file: &File, mut parts: &mut [IoSlice<'_>]) -> io::Result<()> {
     // Empty slices at the front would look like a write that makes no progress.
     IoSlice::advance_slices(&mut parts, 0);

@@ -60,6 +60,8 @@ struct Machine {
 struct Content {
     live: Vec<u8>,
     durable: Vec<u8>,
+    /// Where the next append goes: before the end when room is reserved.
+    end: usize,
     /// Whether a sync has failed: the system then thinks the bytes clean, and no later one helps.
     forgotten: bool,
 }
@@ -95,8 +97,8 @@ impl SimulatedDisk {
     pub fn put(&self, name: &str, bytes: &[u8]) {
         let mut machine = self.machine.lock();
         let file = machine.files.len();
-        let (live, durable) = (bytes.to_vec(), bytes.to_vec());
-        machine.files.push(Content { live, durable, forgotten: false });
+        let (live, durable, end) = (bytes.to_vec(), bytes.to_vec(), bytes.len());
+        machine.files.push(Content { live, durable, end, forgotten: false });
         machine.live.insert(name.to_owned(), file);
         machine.durable.insert(name.to_owned(), file);
     }
@@ -257,23 +259,17 @@ struct SimulatedFile {
 
 impl DiskFile for SimulatedFile {
     fn bytes(&self) -> io::Result<u64> {
-        self.disk.running(|machine| Ok(machine.content(self.file)?.live.len() as u64))
+        self.disk.running(|machine| Ok(machine.content(self.file)?.end as u64))
     }
 
     fn append(&self, parts: &mut [IoSlice<'_>]) -> io::Result<()> {
         self.disk.operate(|machine| {
-            let used: usize = machine
-                .live
-                .values()
-                .filter_map(|file| machine.files.get(*file))
-                .map(|file| file.live.len())
-                .sum();
-            let capacity = machine.capacity_bytes.map_or(usize::MAX, |bytes| bytes as usize);
-            let mut room = capacity.saturating_sub(used);
+            let free = machine.free_bytes();
             let content = machine.content(self.file)?;
+            let mut room = free.saturating_add(content.live.len() - content.end);
             for part in parts {
                 let (fits, beyond) = part.split_at(room.min(part.len()));
-                content.live.extend_from_slice(fits);
+                content.write(fits);
                 room -= fits.len();
                 if !beyond.is_empty() {
                     return Err(io::ErrorKind::StorageFull.into());
@@ -294,7 +290,22 @@ impl DiskFile for SimulatedFile {
 
     fn truncate(&self, bytes: u64) -> io::Result<()> {
         self.disk.operate(|machine| {
-            machine.content(self.file)?.live.truncate(bytes as usize);
+            let content = machine.content(self.file)?;
+            content.live.truncate(bytes as usize);
+            content.end = content.end.min(content.live.len());
+            Ok(())
+        })
+    }
+
+    fn reserve(&self, bytes: u64) -> io::Result<()> {
+        self.disk.operate(|machine| {
+            let free = machine.free_bytes();
+            let content = machine.content(self.file)?;
+            let more = (bytes as usize).saturating_sub(content.live.len());
+            if more > free {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            content.live.resize(content.live.len() + more, 0);
             Ok(())
         })
     }
@@ -340,6 +351,14 @@ impl Machine {
         Ok(*self.live.get(name).ok_or(io::ErrorKind::NotFound)?)
     }
 
+    /// How much the files may still grow together.
+    fn free_bytes(&self) -> usize {
+        let named = self.live.values().filter_map(|file| self.files.get(*file));
+        let used: usize = named.map(|file| file.live.len()).sum();
+        let capacity = self.capacity_bytes.map_or(usize::MAX, |bytes| bytes as usize);
+        capacity.saturating_sub(used)
+    }
+
     fn content(&mut self, file: usize) -> io::Result<&mut Content> {
         Ok(self.files.get_mut(file).ok_or(io::ErrorKind::NotFound)?)
     }
@@ -376,6 +395,17 @@ impl Change {
 }
 
 impl Content {
+    /// Writes over reserved room, and longer.
+    fn write(&mut self, bytes: &[u8]) {
+        let over = bytes.len().min(self.live.len() - self.end);
+        let (inside, beyond) = bytes.split_at(over);
+        if let Some(room) = self.live.get_mut(self.end..self.end + over) {
+            room.copy_from_slice(inside);
+        }
+        self.live.extend_from_slice(beyond);
+        self.end += bytes.len();
+    }
+
     fn lose(&mut self, remains: Remains, random: &mut Rng) {
         let left = match remains {
             Remains::Nothing => self.durable.clone(),
@@ -383,14 +413,20 @@ impl Content {
             Remains::Prefix => self.prefix(random),
             Remains::Blocks => self.blocks(random),
         };
-        *self = Self { live: left.clone(), durable: left, forgotten: false };
+        let end = left.len();
+        *self = Self { live: left.clone(), durable: left, end, forgotten: false };
     }
 
-    /// The durable bytes with a part of what was appended to them. A cut happened or did not.
+    /// The durable bytes with a part of what was written after them. A cut happened or did not.
     fn prefix(&self, random: &mut Rng) -> Vec<u8> {
-        if self.live.starts_with(&self.durable) {
-            let end = random.usize(self.durable.len()..=self.live.len());
-            return self.live.iter().take(end).copied().collect();
+        let alike =
+            self.live.iter().zip(&self.durable).take_while(|(live, durable)| live == durable);
+        let alike = alike.count();
+        let room = self.durable.get(alike..).unwrap_or_default();
+        if self.live.len() >= self.durable.len() && room.iter().all(|byte| *byte == 0) {
+            let end = random.usize(alike..=self.live.len());
+            let written = self.live.iter().take(end);
+            return written.chain(self.durable.iter().skip(end)).copied().collect();
         }
         if random.bool() { self.live.clone() } else { self.durable.clone() }
     }

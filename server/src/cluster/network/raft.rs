@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use super::frame::Purpose;
 use super::kind;
 use super::link::{CallError, Identity, Link, Open};
+use super::urgency::{Pace, Urgency};
 use crate::cluster::codec;
 use crate::cluster::snapshot::SnapshotFile;
 use crate::cluster::types::{LogId, Member, NodeId, TypeConfig, Vote};
@@ -45,6 +46,7 @@ const PIECE_BYTES: usize = 1 << 20;
 #[derive(Clone, Debug)]
 pub(crate) struct Network {
     own: Identity,
+    urgency: Arc<Urgency>,
 }
 
 /// The way to one peer for one purpose.
@@ -52,17 +54,19 @@ pub(crate) struct Network {
 pub(crate) struct Client {
     link: Arc<Link>,
     own: Identity,
+    urgency: Arc<Urgency>,
 }
 
 impl Network {
     /// The network of the node `own`.
-    pub(crate) fn new(own: Identity) -> Self {
-        Self { own }
+    pub(crate) fn new(own: Identity, urgency: Arc<Urgency>) -> Self {
+        Self { own, urgency }
     }
 
     fn client(&self, node: NodeId, member: &Member, purpose: Purpose) -> Client {
         let link = Link::new(self.own.clone(), node, member.address.clone(), purpose);
-        Client { link: Arc::new(link), own: self.own.clone() }
+        let (own, urgency) = (self.own.clone(), Arc::clone(&self.urgency));
+        Client { link: Arc::new(link), own, urgency }
     }
 }
 
@@ -113,7 +117,8 @@ impl Client {
     fn vote_link(&self) -> Self {
         let (node, address) = (self.link.node(), self.link.address().to_owned());
         let link = Link::new(self.own.clone(), node, address, Purpose::Vote);
-        Self { link: Arc::new(link), own: self.own.clone() }
+        let (own, urgency) = (self.own.clone(), Arc::clone(&self.urgency));
+        Self { link: Arc::new(link), own, urgency }
     }
 
     async fn send_snapshot(&self, vote: Vote, snapshot: Snapshot) -> Result<Vote, StreamError> {
@@ -151,6 +156,8 @@ struct Pipeline<S> {
     link: Arc<Link>,
     open: Open,
     input: S,
+    urgency: Arc<Urgency>,
+    pace: Pace,
     under_way: FuturesOrdered<BoxFuture<'static, Sent>>,
     /// Set when an answer ends the stream: openraft then starts another.
     ended: bool,
@@ -209,6 +216,8 @@ impl RaftNetworkV2<TypeConfig> for Client {
                 link,
                 open,
                 input: input.fuse(),
+                pace: self.urgency.pace(self.link.node()),
+                urgency: Arc::clone(&self.urgency),
                 under_way: FuturesOrdered::new(),
                 ended: false,
             };
@@ -276,7 +285,7 @@ where
                 pipeline.ended = !matches!(answer, Ok(Ok(_)));
                 return Some((answer, pipeline));
             }
-            request = pipeline.input.next(), if room => {
+            request = next_request(&mut pipeline.input, &mut pipeline.pace, &pipeline.urgency), if room => {
                 let Some(request) = request else {
                     // No more requests; what is under way is still answered.
                     let sent = pipeline.under_way.next().await?;
@@ -284,9 +293,23 @@ where
                     pipeline.ended = !matches!(answer, Ok(Ok(_)));
                     return Some((answer, pipeline));
                 };
+                pipeline.pace.sent(request.entries.last().map(|entry| entry.log_id.index));
                 let sent = send(&pipeline.link, &pipeline.open, request).await;
                 pipeline.under_way.push_back(sent);
             }
         }
     }
+}
+
+/// The next request, when there is one that should not wait for company.
+async fn next_request<S>(
+    input: &mut S,
+    pace: &mut Pace,
+    urgency: &Urgency,
+) -> Option<AppendEntriesRequest<TypeConfig>>
+where
+    S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin,
+{
+    pace.due(urgency).await;
+    input.next().await
 }

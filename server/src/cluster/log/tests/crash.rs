@@ -3,11 +3,14 @@
 //! What was acknowledged must be there; of the rest, a prefix may be. Then the log goes on and crashes
 //! once more. `HALLPASS_CASES=2000 cargo test -p hallpass-server cluster::log` runs more schedules.
 
+use std::sync::Arc;
+
 use fastrand::Rng;
 
 use super::model::{Driven, Model, Step, found, schedule};
-use super::{bytes, open, small, try_open};
+use super::{bytes, open, roomy, small};
 use crate::cluster::disk::{Remains, SimulatedDisk};
+use crate::cluster::log::{Log, LogOptions};
 
 const WAYS: [Remains; 4] =
     [Remains::Nothing, Remains::Prefix, Remains::Blocks, Remains::Everything];
@@ -24,8 +27,8 @@ struct Ended {
 }
 
 /// Opens the log and does the steps until the power goes. Checks what it finds against `before`.
-fn live(disk: &SimulatedDisk, before: &Ended, steps: &[Step]) -> Ended {
-    let Ok((log, recovered)) = try_open(disk) else {
+fn live(disk: &SimulatedDisk, options: &LogOptions, before: &Ended, steps: &[Step]) -> Ended {
+    let Ok((log, recovered)) = Log::open(Arc::new(disk.clone()), options.clone()) else {
         // The power went while it was opened, which must not have changed what there is.
         return Ended {
             states: before.states.clone(),
@@ -51,26 +54,28 @@ fn nothing_yet() -> Ended {
 }
 
 /// Runs the steps with the power cut after `operations`, then again after as many in the second life.
-fn cut(seed: u64, steps: &[Step], operations: u64, remains: Remains) {
+fn cut(seed: u64, options: &LogOptions, steps: &[Step], operations: u64, remains: Remains) {
     let disk = SimulatedDisk::new(seed ^ operations);
     disk.cut_power_after(operations);
-    let ended = live(&disk, &nothing_yet(), steps);
+    let ended = live(&disk, options, &nothing_yet(), steps);
     let disk = disk.crash(remains);
     disk.cut_power_after(disk.operations() + operations % 23);
-    let ended = live(&disk, &ended, steps);
+    let ended = live(&disk, options, &ended, steps);
     // After a process died, its successor must have made durable what it found and built on.
     let disk = disk.crash(if remains == Remains::Everything { Remains::Nothing } else { remains });
-    let ended = live(&disk, &ended, &[]);
+    let ended = live(&disk, options, &ended, &[]);
     assert_eq!(ended.states.len(), 1);
-    live(&disk, &ended, steps);
+    live(&disk, options, &ended, steps);
 }
 
 fn cut_everywhere(seed: u64, steps: &[Step]) {
-    let disk = SimulatedDisk::new(seed);
-    live(&disk, &nothing_yet(), steps);
-    for operations in 0..=disk.operations() {
-        for remains in WAYS {
-            cut(seed, steps, operations, remains);
+    for options in &[small(), roomy()] {
+        let disk = SimulatedDisk::new(seed);
+        live(&disk, options, &nothing_yet(), steps);
+        for operations in 0..=disk.operations() {
+            for remains in WAYS {
+                cut(seed, options, steps, operations, remains);
+            }
         }
     }
 }

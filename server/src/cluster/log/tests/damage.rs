@@ -40,7 +40,10 @@ fn a_tail_torn_at_any_byte_is_cut() {
         let whole = (length - lengths[1]) / 36;
         let expected: Vec<_> = (0..4 + whole as u64).collect();
         assert_eq!(indexes(&log), expected, "cut at {length}");
-        assert_eq!(recovered.torn_bytes as usize, (length - lengths[1]) % 36);
+        // Zeros at its end cannot be told from reserved room.
+        let torn_bytes = (length - lengths[1]) % 36;
+        assert_eq!(recovered.torn_bytes > 0, torn_bytes > 0, "cut at {length}");
+        assert!(recovered.torn_bytes <= torn_bytes as u64, "cut at {length}");
         assert_eq!(recovered.vote, Some(bytes("vote")));
         append(&log, 4 + whole as u64..9);
         drop(log);
@@ -53,12 +56,21 @@ fn a_tail_torn_at_any_byte_is_cut() {
 fn garbage_and_zeros_after_the_end_are_cut() {
     let (disk, _log, _) = three_batches();
     let (name, content) = last_file(&disk);
-    for junk in [vec![0; 4], vec![0; 4096], vec![0xff; 777], b"entry 5".to_vec()] {
+    for (junk, torn_bytes) in [
+        // Reserved room, in which nothing was lost.
+        (vec![0; 4], 0),
+        (vec![0; 4096], 0),
+        (vec![0xff; 777], 777),
+        // Counted in whole words.
+        ([b"entry 5", &[0; 100][..]].concat(), 8),
+    ] {
         let torn = crashed(&disk);
         torn.put(&name, &[&content[..], &junk].concat());
         let (log, recovered) = open(&torn);
-        assert_eq!(recovered.torn_bytes as usize, junk.len());
+        assert_eq!(recovered.torn_bytes, torn_bytes);
         assert_eq!(indexes(&log), [0, 1, 2, 3, 4, 5]);
+        assert!(torn.content()[&name].starts_with(&content));
+        assert_eq!(torn.content()[&name].len(), content.len(), "what was cut is gone");
     }
 }
 

@@ -22,7 +22,17 @@ use crate::cluster::disk::SimulatedDisk;
 
 /// Written by hand, in segments of a few records, with next to nothing in memory.
 fn small() -> LogOptions {
-    LogOptions { segment_bytes_max: 400, tail_bytes_max: 64, writer: WriterMode::Manual }
+    LogOptions {
+        segment_bytes_max: 400,
+        reserved_bytes: 0,
+        tail_bytes_max: 64,
+        writer: WriterMode::Manual,
+    }
+}
+
+/// The same, with room reserved ahead.
+fn roomy() -> LogOptions {
+    LogOptions { reserved_bytes: 150, ..small() }
 }
 
 fn try_open(disk: &SimulatedDisk) -> Result<(Log, Recovered), OpenError> {
