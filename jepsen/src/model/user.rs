@@ -2,6 +2,9 @@
 
 use crate::checker::linear::Model;
 
+/// Stands for sessions that no list ever showed; there may be several.
+pub const UNSEEN: u64 = u64::MAX;
+
 /// The object: no sessions at first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct User;
@@ -38,7 +41,10 @@ impl Model for User {
         let kept = || state.clone();
         match call {
             Call::Create(session) => {
-                let place = state.binary_search(session).err()?;
+                let place = match state.binary_search(session) {
+                    Ok(place) => (*session == UNSEEN).then_some(place)?,
+                    Err(place) => place,
+                };
                 let mut after = state.clone();
                 after.insert(place, *session);
                 Some(after)
