@@ -25,6 +25,12 @@ pub trait Model {
 
     /// What it holds after `call`; `None` when `call` cannot have happened in `state`.
     fn step(&self, state: &Self::State, call: &Self::Call) -> Option<Self::State>;
+
+    /// Whether nothing that could still happen makes all of `ahead` possible after `state`: those that certainly happened
+    /// and are yet to come, by their ends. May say no when it does not know; the search is only longer then.
+    fn dooms(&self, _state: &Self::State, _ahead: &[&Self::Call]) -> bool {
+        false
+    }
 }
 
 /// An operation and when it was under way.
@@ -90,6 +96,13 @@ impl Events {
         let next = (1..=events).map(|place| place % events).collect();
         let previous = (0..events).map(|place| (place + events - 1) % events).collect();
         Self { what, next, previous, places }
+    }
+
+    /// The known operations that are not placed and are not `number`, by their ends.
+    fn ahead(&self, number: usize) -> impl Iterator<Item = usize> {
+        let places = std::iter::successors(Some(self.next[HEAD]), |place| Some(self.next[*place]));
+        let events = places.take_while(|place| *place != HEAD).map(|place| self.what[place]);
+        events.filter(move |(other, invokes)| !invokes && *other != number).map(|(other, _)| other)
     }
 
     fn unlink(&mut self, place: usize) {
@@ -203,6 +216,11 @@ pub fn check<M: Model>(model: &M, operations: &[Operation<M::Call>], budget: &mu
             let tried = known(number) == among_known
                 && twins[number].is_none_or(|twin| placed.unknown_has(twin));
             let after = if tried { model.step(&state, &operations[number].call) } else { None };
+            let doomed = |after: &M::State| {
+                let ahead = events.ahead(number).filter_map(|other| operations.get(other));
+                model.dooms(after, &ahead.map(|other| &other.call).collect::<Vec<_>>())
+            };
+            let after = after.filter(|after| !doomed(after));
             // An unknown operation that changes nothing need not have happened.
             if let Some(after) = after.filter(|after| among_known || *after != state) {
                 placed.flip(number, among_known);

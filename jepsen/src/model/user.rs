@@ -59,4 +59,21 @@ impl Model for User {
             }
         }
     }
+
+    fn dooms(&self, state: &Self::State, ahead: &[&Call]) -> bool {
+        let holds = |session: &u64| state.binary_search(session).is_ok();
+        let shows = |call: &&Call| match call {
+            Call::List(seen) => seen.iter().any(holds),
+            Call::Validate { session, live } => *live && holds(session),
+            _ => false,
+        };
+        let ends_all = match ahead.first() {
+            Some(Call::List(seen)) => state.iter().any(|session| !seen.contains(session)),
+            Some(Call::Validate { session, live }) => !live && holds(session),
+            Some(Call::Count(seen)) => *seen < state.len() as u64,
+            _ => false,
+        };
+        // Only a logout makes what comes next possible, and it ends all of them; nobody makes a session twice.
+        ends_all && ahead.iter().any(shows)
+    }
 }

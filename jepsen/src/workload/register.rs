@@ -1,5 +1,5 @@
 //! Workload `register`: sessions under ids of the client's choice, and plain keys, each used by all clients for a short
-//! while. Keys are left behind after [`OPS_PER_KEY`] operations, so that the search for an order stays short.
+//! while. Keys are left behind after `OPS_PER_KEY` operations, so that the search for an order stays short.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
