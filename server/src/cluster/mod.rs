@@ -20,6 +20,7 @@ mod lease;
 pub mod log;
 mod log_store;
 mod membership;
+pub mod mutant;
 mod network;
 pub mod node;
 mod origins;

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::entry::Submission;
+use super::mutant::{self, Mutant};
 use super::types::NodeId;
 
 /// What has been applied, by node.
@@ -42,7 +43,8 @@ impl Origins {
             applied.settled = submission.settled;
             applied.serials = applied.serials.split_off(&(submission.settled + 1));
         }
-        submission.serial > applied.settled && applied.serials.insert(submission.serial)
+        (submission.serial > applied.settled && applied.serials.insert(submission.serial))
+            || mutant::planted(Mutant::RetryAppliedTwice)
     }
 
     /// Whether a submission of the node's start `incarnation` was applied; `None` when that is not

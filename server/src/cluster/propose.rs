@@ -22,6 +22,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::clock::NodeClock;
 use super::entry::{Packer, Submission, put_submission, take_submission};
 use super::leadership::Leadership;
+use super::mutant;
 use super::network::frame::Purpose;
 use super::network::kind;
 use super::network::link::{Identity, Link};
@@ -148,7 +149,7 @@ impl Proposer {
         if self.requests.send(Request::Own { serial, ops }).is_err() {
             return Err(Unavailable::Stopped);
         }
-        answer.await.unwrap_or(Err(Unavailable::Stopped))
+        mutant::acknowledge(answer).await
     }
 
     /// Takes what another node forwarded; answers when it is applied here and this node leads.

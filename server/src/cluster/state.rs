@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use futures_util::{Stream, StreamExt};
-use hallpass_engine::{Engine, OpDecoder, Stamp};
+use hallpass_engine::{Engine, OpDecoder, Outcome, Stamp};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
 
 use super::codec::term_of;
 use super::entry::{Submission, Unpacker};
 use super::gate::Gate;
+use super::mutant;
 use super::origins::Origins;
 use super::snapshot::{SnapshotFile, SnapshotStore, Writing};
 use super::types::{EntryPayload, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
@@ -126,7 +127,7 @@ impl StateMachine {
     fn apply_payload(&mut self, payload: Payload) -> io::Result<()> {
         let bytes = payload.0.len() as u64;
         let (stamp, mut submissions) = Unpacker::open(payload.0).map_err(broken)?;
-        self.state.stamp = self.state.stamp.max(stamp);
+        self.state.stamp = self.state.stamp.max(mutant::stamp(stamp));
         while let Some(submission) = submissions.next().map_err(broken)? {
             if self.state.origins.admit(&submission) {
                 self.apply_submission(&submission)?;
@@ -144,7 +145,10 @@ impl StateMachine {
             let (op, length) =
                 self.decoder.decode_first(self.engine.seed(), rest).map_err(broken)?;
             rest = &rest[length..];
-            let outcome = self.engine.apply(&op, self.state.stamp);
+            let outcome = match mutant::omits(&op) {
+                true => Outcome::Integer(1),
+                false => self.engine.apply(&op, self.state.stamp),
+            };
             if own {
                 outcomes.push(outcome);
             }
@@ -216,6 +220,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             self.progress.publish(last_applied, state.stamp);
         }
         self.state = state;
+        mutant::installed();
         drop(closed);
         Ok(())
     }
