@@ -3,6 +3,8 @@
 //! Each fault says, when it is over, whether it was `installed`, `skipped` (it could not be tried) or `indeterminate` (it was
 //! tried and nothing shows that it took hold). A run needs faults of the first kind.
 
+mod clock;
+
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -11,7 +13,7 @@ use fastrand::Rng;
 use crate::cluster::{Cluster, NODES};
 
 /// The names of all faults.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "none",
     "kill-leader",
     "kill-one",
@@ -23,6 +25,7 @@ pub const NAMES: [&str; 11] = [
     "restart",
     "transfer",
     "clock-skew",
+    "clock-jump",
 ];
 /// How long a killed cluster stays down.
 const DOWN: Duration = Duration::from_millis(200);
@@ -50,8 +53,10 @@ pub enum Fault {
     Restart,
     /// Leadership is handed to another node; nothing breaks.
     Transfer,
-    /// A node's clock is wrong. There is no hook in the server for it yet, so it is skipped.
+    /// A node's wall clock is off, and its elapsed time runs too fast or too slow.
     ClockSkew,
+    /// A node's wall clock jumps ahead and back.
+    ClockJump,
 }
 
 /// What became of a fault.
@@ -86,6 +91,8 @@ pub struct Installed {
     /// What was done, to whom.
     pub what: String,
     fault: Fault,
+    /// How far apart the wall clocks of two nodes may be meanwhile; 0 for faults of another kind.
+    pub skew_millis: u64,
     node: u64,
     held: Held,
 }
@@ -105,6 +112,7 @@ impl Fault {
             "restart" => Fault::Restart,
             "transfer" => Fault::Transfer,
             "clock-skew" => Fault::ClockSkew,
+            "clock-jump" => Fault::ClockJump,
             _ => return None,
         })
     }
@@ -127,17 +135,22 @@ impl Fault {
             Fault::KillLeader | Fault::PauseLeader | Fault::IsolateLeader => {
                 cluster.await_leader(Duration::from_secs(5))?
             }
-            Fault::OneWay if random.bool() => cluster.leader().unwrap_or(any),
+            Fault::OneWay | Fault::ClockSkew | Fault::ClockJump if random.bool() => {
+                cluster.leader().unwrap_or(any)
+            }
             _ => any,
         };
         let others: Vec<u64> = (1..=NODES).filter(|other| *other != node).collect();
+        let held = Held::Installed;
         let mut installed =
-            Installed { what: String::new(), fault: self, node, held: Held::Installed };
+            Installed { what: String::new(), fault: self, skew_millis: 0, node, held };
         installed.what = match self {
             Fault::None => "nothing".to_owned(),
-            Fault::ClockSkew => {
-                installed.held = Held::Skipped;
-                "nodes take no clock from outside yet".to_owned()
+            Fault::ClockSkew | Fault::ClockJump => {
+                let wrong = clock::set_wrong(self == Fault::ClockJump, cluster, node, random)?;
+                installed.held = Held::of(wrong.seen);
+                installed.skew_millis = wrong.span_millis;
+                wrong.what
             }
             Fault::KillLeader | Fault::KillOne => {
                 cluster.node(node).kill()?;
@@ -199,6 +212,7 @@ impl Installed {
             Fault::IsolateLeader | Fault::Halves | Fault::OneWay if held == Held::Installed => {
                 held = Held::of(cluster.network.heal()? > 0);
             }
+            Fault::ClockSkew | Fault::ClockJump => cluster.node(self.node).set_clock(0, 1000)?,
             _ => {}
         }
         cluster.mend()?;
