@@ -8,8 +8,8 @@ use hallpass_server::config::arguments::{Invocation, parse};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-/// The exit code for a bad flag, file or value, or a port in use.
-const EXIT_USAGE: u8 = 2;
+/// The exit code for a bad flag, file or value, a port in use, or a disk that is full or fails.
+const EXIT_FAILURE: u8 = 2;
 
 fn main() -> ExitCode {
     let config = match parse(std::env::args_os().skip(1)) {
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
 
 fn refuse(error: &(impl std::fmt::Display + ?Sized)) -> ExitCode {
     eprintln!("hallpass-server: {error}");
-    ExitCode::from(EXIT_USAGE)
+    ExitCode::from(EXIT_FAILURE)
 }
 
 fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
@@ -47,8 +47,9 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
             () = server.state().shutdown.wait() => "SHUTDOWN",
         }
     });
-    hallpass_server::log::line(format_args!("stopping: {reason}"));
     let state = std::sync::Arc::clone(server.state());
+    let reason = if state.failure.get().is_some() { "the cluster cannot go on" } else { reason };
+    hallpass_server::log::line(format_args!("stopping: {reason}"));
     server.shutdown();
     hallpass_server::log::line(format_args!("stopped"));
     match state.failure.get() {

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use openraft::Instant;
+use openraft::Instant as _;
 use openraft::async_runtime::WatchReceiver;
 use tokio::sync::watch;
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::Raft;
-use super::lease::Lease;
+use super::lease::{Lease, Suspensions};
+use super::log::Log;
 use super::node::Fatal;
 use super::state::Progress;
 use super::types::NodeId;
@@ -32,10 +33,11 @@ pub(crate) struct Leadership {
 /// How often the lease is extended, at the least.
 const TICK: Duration = Duration::from_millis(25);
 
-/// Watches Raft until it stops.
+/// Watches Raft until it stops, and says so if it stopped because it cannot go on.
 pub(crate) async fn watch_raft(
     raft: Raft,
     own: NodeId,
+    log: Arc<Log>,
     lease: Arc<Lease>,
     progress: Arc<Progress>,
     leadership: watch::Sender<Leadership>,
@@ -44,39 +46,64 @@ pub(crate) async fn watch_raft(
     let mut servers = raft.server_metrics();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut suspensions = Suspensions::new(lease.moment(), Instant::now());
     loop {
         tokio::select! {
             changed = servers.changed() => if changed.is_err() { break },
             _ = tick.tick() => {}
         }
         let present = present(&raft);
-        let leads = present.leader == Some(own);
-        let alone = is_alone(&raft, own);
-        let served = progress.term() == present.term;
+        extend(&raft, own, &lease, &progress, &present, &mut suspensions);
         leadership.send_if_modified(|known| {
             let modified = *known != present;
             *known = present;
             modified
         });
-        if !leads || !served {
-            lease.end();
-        } else if alone {
-            lease.extend_for_ever();
-        } else if let Some(ago) = quorum_asked_ago(&raft) {
-            lease.extend(ago);
-        }
-        let running = raft.metrics().borrow_watched().running_state.clone();
-        match running {
-            Ok(()) => {}
-            Err(openraft::errors::Fatal::Stopped) => break,
-            Err(error) => {
-                fatal(format!("the cluster's log cannot go on: {error}"));
-                break;
-            }
+        if failure(&raft, &log).is_some() {
+            break;
         }
     }
     lease.end();
     leadership.send_replace(Leadership::default());
+    if let Some(reason) = failure(&raft, &log) {
+        fatal(reason);
+    }
+}
+
+/// Extends the lease, or ends it.
+fn extend(
+    raft: &Raft,
+    own: NodeId,
+    lease: &Lease,
+    progress: &Progress,
+    present: &Leadership,
+    suspensions: &mut Suspensions,
+) {
+    let (moment, now) = (lease.moment(), Instant::now());
+    let relied_on_since = suspensions.look(moment, now);
+    if present.leader != Some(own) || progress.term() != present.term {
+        return lease.end();
+    }
+    if is_alone(raft, own) {
+        return lease.extend_for_ever(present.term);
+    }
+    match quorum_asked_ago(raft, present.term) {
+        Some(ago) if now.checked_sub(ago).is_some_and(|asked| asked >= relied_on_since) => {
+            lease.extend(present.term, moment, ago);
+        }
+        _ => lease.end(),
+    }
+}
+
+/// Why the node cannot go on, if it cannot.
+fn failure(raft: &Raft, log: &Log) -> Option<String> {
+    if let Some(failure) = log.failure() {
+        return Some(failure.to_string());
+    }
+    match raft.metrics().borrow_watched().running_state.clone() {
+        Ok(()) | Err(openraft::errors::Fatal::Stopped) => None,
+        Err(error) => Some(format!("the cluster's log cannot go on: {error}")),
+    }
 }
 
 fn present(raft: &Raft) -> Leadership {
@@ -96,9 +123,11 @@ pub(crate) fn is_alone(raft: &Raft, own: NodeId) -> bool {
     metrics.membership_config.membership().voter_ids().all(|voter| voter == own)
 }
 
-/// How long ago was asked what a majority has answered since.
-fn quorum_asked_ago(raft: &Raft) -> Option<Duration> {
-    let metrics = raft.data_metrics();
-    let asked = metrics.borrow_watched().last_quorum_acked;
-    asked.map(|asked| asked.into_inner().elapsed())
+/// How long ago was asked, as the leader of `term`, what a majority has answered since.
+fn quorum_asked_ago(raft: &Raft, term: u64) -> Option<Duration> {
+    let asked = raft.data_metrics().borrow_watched().last_quorum_acked;
+    // Leadership may be lost and won again while this looks; the answer is then another term's.
+    let servers = raft.server_metrics();
+    let same = servers.borrow_watched().vote.leader_id().term == term;
+    asked.filter(|_| same).map(|asked| asked.into_inner().elapsed())
 }

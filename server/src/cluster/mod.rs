@@ -34,6 +34,8 @@ mod types;
 mod waiting;
 
 #[cfg(test)]
+mod full_disk_tests;
+#[cfg(test)]
 mod storage_tests;
 
 /// The Raft of this store.

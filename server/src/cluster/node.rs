@@ -288,6 +288,7 @@ impl Cluster {
             tokio::spawn(watch_raft(
                 raft.clone(),
                 config.node,
+                Arc::clone(&log),
                 Arc::clone(&lease),
                 Arc::clone(&progress),
                 leadership_sender,
@@ -348,38 +349,26 @@ impl Cluster {
         self.gate.enter(lane)
     }
 
-    /// The time to read at, when this node may answer reads on its own. What was read is to be used only
-    /// if [`Cluster::lease_holds`] still says so afterwards.
+    /// The time to read at, when this node may answer reads on its own: to be asked before looking.
     #[inline]
     pub(crate) fn read_at_once(&self) -> Option<Stamp> {
         (self.config.leases && self.lease.holds()).then(|| self.sources.now())
     }
 
-    /// Whether this node certainly leads.
-    #[inline]
-    pub(crate) fn lease_holds(&self) -> bool {
-        self.lease.holds()
-    }
-
-    /// A linearizable read of the engine. `look` may run twice: what it returns the last time counts.
+    /// A linearizable read of the engine.
     pub(crate) async fn read<R>(
         &self,
         look: impl Fn(&Engine, Stamp) -> R,
     ) -> Result<R, Unavailable> {
-        let mut at_once = self.read_at_once();
+        let now = match self.read_at_once() {
+            Some(now) => now,
+            None => self.barrier().await?,
+        };
         loop {
-            let now = match at_once {
-                Some(now) => now,
-                None => self.barrier().await?,
-            };
-            let found = self.enter(0).map(|_inside| look(&self.engine, now));
-            match found {
-                // A lease that ran out under the read proves nothing about what it found.
-                Some(found) if at_once.is_none() || self.lease_holds() => return Ok(found),
-                Some(_) => {}
-                None => tokio::time::sleep(INSTALLING).await,
+            if let Some(_inside) = self.enter(0) {
+                return Ok(look(&self.engine, now));
             }
-            at_once = None;
+            tokio::time::sleep(INSTALLING).await;
         }
     }
 

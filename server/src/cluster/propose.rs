@@ -41,6 +41,8 @@ const FORWARDS_UNDER_WAY_MAX: usize = 4;
 const WAITING_BYTES_MAX: usize = 256 << 20;
 /// How often deadlines are looked at.
 const TICK: Duration = Duration::from_millis(50);
+/// The pause after an attempt that failed.
+const AGAIN: Duration = Duration::from_millis(20);
 /// How long a forwarded request may take; then it is sent again.
 const FORWARD_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -291,6 +293,10 @@ impl ProposerTask {
         }
         self.under_way.push(Box::pin(async move {
             let applied = matches!(answer.await, Ok(Ok(_)));
+            if !applied {
+                // Not at once again: this node is handing over, or does not lead and will know soon.
+                tokio::time::sleep(AGAIN).await;
+            }
             Ended { groups, applied }
         }));
         true
@@ -323,7 +329,7 @@ impl ProposerTask {
             let answer = link.call(kind::FORWARD, payload.freeze(), FORWARD_PATIENCE).await;
             if answer.is_err() {
                 // Not at once again: the leader is gone, or busy becoming something else.
-                tokio::time::sleep(TICK).await;
+                tokio::time::sleep(AGAIN).await;
             }
             Ended { groups, applied: answer.is_ok() }
         }));

@@ -126,12 +126,9 @@ impl ReadSources {
 
     /// As the leader: where a read may look now, on any node.
     pub(crate) async fn point(&self) -> Result<ReadPoint, Unavailable> {
-        if self.leases {
-            // What is applied by now is read before the lease is asked: it holds for that moment.
-            let point = (self.progress.index(), self.now().millis());
-            if self.lease.holds() {
-                return Ok(point);
-            }
+        // The lease first: what is applied by now holds everything acknowledged until then.
+        if self.leases && self.lease.holds() {
+            return Ok((self.progress.index(), self.now().millis()));
         }
         let asking = self.raft.get_read_linearizer(ReadPolicy::ReadIndex);
         let linearizer = timeout(ASK_PATIENCE, asking).await;

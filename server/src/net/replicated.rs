@@ -1,8 +1,7 @@
 //! A connection of a server that keeps a log: reads wait for the barrier, writes for the log.
 //!
 //! Requests are taken in runs of one kind, in order: a run of writes is one submission, so that a
-//! pipeline costs one wait, and a run of reads passes one barrier. A lease is asked once more when the
-//! reads are done, before anybody gets to see what they found.
+//! pipeline costs one wait, and a run of reads passes one barrier.
 
 use bytes::Bytes;
 use hallpass_engine::{Stamp, Words};
@@ -81,33 +80,23 @@ impl Connection {
 
     async fn run_reads(&mut self, cluster: &Cluster, buffers: &mut Buffers, end: End) {
         let lane = self.client.shared.id as usize;
-        let (next, output) = (buffers.next, buffers.output.len());
-        let mut at_once = cluster.read_at_once();
-        loop {
-            let now = match at_once {
-                Some(now) => Ok(now),
-                None => cluster.barrier().await,
-            };
-            let now = match now {
-                Ok(now) => now,
-                Err(why) => return self.fail_reads(buffers, end, why),
-            };
-            let Some(inside) = cluster.enter(lane) else {
-                tokio::time::sleep(INSTALLING).await;
-                at_once = None;
-                continue;
-            };
-            let mut turn = self.turn(now);
-            execute(&mut turn, buffers, end);
-            drop(inside);
-            if at_once.is_none() || cluster.lease_holds() {
-                break;
+        let next = buffers.next;
+        let now = match cluster.read_at_once() {
+            Some(now) => Ok(now),
+            None => cluster.barrier().await,
+        };
+        let now = match now {
+            Ok(now) => now,
+            Err(why) => return self.fail_reads(buffers, end, why),
+        };
+        let inside = loop {
+            if let Some(inside) = cluster.enter(lane) {
+                break inside;
             }
-            // The lease ran out under the reads: what they found may be old. Read again, after asking.
-            buffers.output.truncate(output);
-            buffers.next = next;
-            at_once = None;
-        }
+            tokio::time::sleep(INSTALLING).await;
+        };
+        execute(&mut self.turn(now), buffers, end);
+        drop(inside);
         buffers.prepared.drain(..end - next);
         let due = std::mem::take(&mut self.client.touches_due);
         if !due.is_empty() {

@@ -125,3 +125,61 @@ fn settings_that_make_no_cluster_are_refused() {
         assert!(error.contains(said) && error.lines().count() == 1, "{flags:?}: {error}");
     }
 }
+
+/// A file system that the server fills; removed with everything in it when dropped.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None` where this process may not mount one.
+    fn mount(megabytes: u32) -> Option<SmallDisk> {
+        let folder = scratch_folder("small-disk");
+        let disk = SmallDisk(folder);
+        disk.resize("mount", &["-t", "tmpfs", "-o", &format!("size={megabytes}m"), "tmpfs"])
+            .then_some(disk)
+    }
+
+    fn resize(&self, program: &str, arguments: &[&str]) -> bool {
+        let mounting = std::process::Command::new(program).args(arguments).arg(&self.0).status();
+        mounting.is_ok_and(|status| status.success())
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        self.resize("umount", &[]);
+        std::fs::remove_dir(&self.0).ok();
+    }
+}
+
+/// As root on a real file system; the same is shown in the library over a simulated disk.
+#[test]
+fn a_full_disk_ends_the_process_with_a_reason_and_room_brings_it_back() {
+    let Some(disk) = SmallDisk::mount(4) else {
+        return eprintln!("only root can mount a small file system: not run");
+    };
+    let port = free_port();
+    let directory = disk.0.display().to_string();
+    let flags = ["--data-dir", &directory, "--node-id", "1"];
+    let mut server = Server::try_start(port, &flags).expect("it starts");
+    let mut client = server.connect();
+    let value = "x".repeat(30_000);
+    let mut acknowledged = 0;
+    while client
+        .try_call(&["SET", &acknowledged.to_string(), &value])
+        .is_ok_and(|reply| reply.is_ok())
+    {
+        acknowledged += 1;
+        assert!(acknowledged < 1000, "more was acknowledged than fits");
+    }
+    assert!(acknowledged > 50, "{acknowledged}");
+    assert_eq!(server.wait_for_exit().code(), Some(2), "{}", server.output());
+    let output = server.output();
+    assert!(output.contains("No space left on device"), "{output}");
+
+    assert!(disk.resize("mount", &["-o", "remount,size=16m"]), "the file system grows");
+    let server = Server::try_start(port, &flags).expect("it starts again");
+    let mut client = server.connect();
+    let keys: i64 = insist(&mut client, "DBSIZE").integer();
+    assert!(keys == acknowledged || keys == acknowledged + 1, "{acknowledged} of {keys}");
+    assert_eq!(insist(&mut client, "SET there is-room").text(), "OK");
+}

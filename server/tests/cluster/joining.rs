@@ -85,3 +85,18 @@ fn leadership_goes_where_it_is_sent() {
     wait_until("the successor to lead", || cluster.leader() == successor);
     assert!(client.run("RAFT.TRANSFER 99").error().contains("no vote"));
 }
+
+/// Leadership is not offered to a node that cannot take it: while it is, nothing is written.
+#[test]
+fn a_dead_node_is_not_handed_leadership() {
+    let mut cluster = Cluster::start(3);
+    let (leader, dead) = (cluster.leader(), cluster.follower());
+    cluster.kill(dead);
+    let mut client = cluster.connect(leader);
+    let transfer = format!("RAFT.TRANSFER {dead}");
+    wait_until("the silence to be noticed", || {
+        let reply = client.run(&transfer);
+        matches!(&reply, Reply::Error(text) if text.contains("not been heard from"))
+    });
+    assert_eq!(insist(&mut client, "SET still writes").text(), "OK");
+}
