@@ -36,6 +36,8 @@ mod waiting;
 #[cfg(test)]
 mod full_disk_tests;
 #[cfg(test)]
+mod restart_tests;
+#[cfg(test)]
 mod storage_tests;
 
 /// The Raft of this store.
