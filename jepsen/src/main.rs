@@ -26,8 +26,9 @@ hallpass-jepsen mutants [options]       looks for each planted bug, and fails if
 hallpass-jepsen check WORKLOAD FILE     judges a history again
 
   --workload W    register, set, revoke, logout_everywhere, ttl; several with commas; all by default
-  --nemesis N     none, kill-leader, kill-one, kill-all, pause-leader, isolate-leader, halves, one-way, restart,
-                  transfer, clock-skew, clock-jump; several with commas; kill-all, pause-leader, isolate-leader, one-way by default
+  --nemesis N     none, kill-leader, kill-one, kill-all, return-late, pause-leader, isolate-leader, halves, one-way,
+                  restart, transfer, clock-skew, clock-jump; several with commas; by default kill-all, pause-leader,
+                  isolate-leader, one-way
   --seconds S     length of a run under load (10)
   --interval S    from one fault to the next (5, or a third of the run)
   --rate R        operations a second (400)

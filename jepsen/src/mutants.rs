@@ -63,7 +63,7 @@ pub const HUNTS: [Hunt; 9] = [
         rate: 800.0,
         ..USUAL
     },
-    Hunt { mutant: "vote-not-persisted", workload: "set", ..USUAL },
+    Hunt { mutant: "vote-not-persisted", workload: "set", nemesis: "return-late", ..USUAL },
     Hunt { mutant: "torn-tail-accepted", workload: "register", disk: Disk::Torn, ..USUAL },
 ];
 

@@ -13,11 +13,12 @@ use fastrand::Rng;
 use crate::cluster::{Cluster, NODES};
 
 /// The names of all faults.
-pub const NAMES: [&str; 12] = [
+pub const NAMES: [&str; 13] = [
     "none",
     "kill-leader",
     "kill-one",
     "kill-all",
+    "return-late",
     "pause-leader",
     "isolate-leader",
     "halves",
@@ -41,6 +42,8 @@ pub enum Fault {
     KillOne,
     /// SIGKILL to all nodes at once.
     KillAll,
+    /// SIGKILL to all nodes; one stays down while the others go on, and comes back when these die in their turn.
+    ReturnLate,
     /// SIGSTOP to the leader for longer than its lease, then SIGCONT.
     PauseLeader,
     /// The leader is cut off from its peers, not from clients.
@@ -105,6 +108,7 @@ impl Fault {
             "kill-leader" => Fault::KillLeader,
             "kill-one" => Fault::KillOne,
             "kill-all" => Fault::KillAll,
+            "return-late" => Fault::ReturnLate,
             "pause-leader" => Fault::PauseLeader,
             "isolate-leader" => Fault::IsolateLeader,
             "halves" => Fault::Halves,
@@ -123,7 +127,9 @@ impl Fault {
             // What these do, they have done.
             Fault::KillAll | Fault::Restart | Fault::Transfer => DOWN,
             // Longer than a lease and an election together, whatever the interval.
-            Fault::PauseLeader => (interval / 2).max(Duration::from_millis(2200)),
+            Fault::PauseLeader | Fault::ReturnLate => {
+                (interval / 2).max(Duration::from_millis(2200))
+            }
             _ => interval / 2,
         }
     }
@@ -162,6 +168,16 @@ impl Fault {
                 }
                 "killed all nodes".to_owned()
             }
+            Fault::ReturnLate => {
+                for number in 1..=NODES {
+                    cluster.node(number).kill()?;
+                }
+                std::thread::sleep(DOWN);
+                for other in &others {
+                    cluster.start_node(*other)?;
+                }
+                format!("killed all nodes, and node {node} stays down")
+            }
             Fault::PauseLeader => {
                 installed.held = Held::of(cluster.node(node).pause()?);
                 format!("paused node {node}")
@@ -194,7 +210,9 @@ impl Installed {
     pub fn ended(&self) -> Vec<u64> {
         match self.fault {
             Fault::KillAll => (1..=NODES).collect(),
-            Fault::KillLeader | Fault::KillOne | Fault::Restart => vec![self.node],
+            Fault::KillLeader | Fault::KillOne | Fault::ReturnLate | Fault::Restart => {
+                vec![self.node]
+            }
             _ => Vec::new(),
         }
     }
@@ -204,6 +222,11 @@ impl Installed {
         let mut held = self.held;
         match self.fault {
             Fault::None => held = Held::Skipped,
+            Fault::ReturnLate => {
+                for other in (1..=NODES).filter(|other| *other != self.node) {
+                    cluster.node(other).kill()?;
+                }
+            }
             Fault::PauseLeader => {
                 // It is over for the paused leader when the others have another one.
                 let replaced = cluster.leader().is_some_and(|leader| leader != self.node);
