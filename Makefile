@@ -3,7 +3,7 @@
 PORT ?= 6379
 SECONDS ?= 600
 
-.PHONY: help run cluster test fuzz lint bench jepsen
+.PHONY: help run cluster test fuzz lint bench jepsen mutants
 
 help: ## Lists these targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1  \t/p' $(MAKEFILE_LIST)
@@ -31,3 +31,7 @@ bench: ## Measures the engine, then against Redis, Valkey and the floor, in shor
 jepsen: ## Hurts real clusters for some minutes and judges what clients saw (as root: it makes network namespaces)
 	cargo build --release --locked -p hallpass-server --bin hallpass-server
 	cargo run --release --locked -p hallpass-jepsen -- run --seconds 10
+
+mutants: ## Plants a known bug after the other in the cluster, and fails unless each is found (as root)
+	cargo build --locked -p hallpass-server --bin hallpass-server --features mutants
+	cargo run --locked -p hallpass-jepsen -- mutants --server target/debug/hallpass-server

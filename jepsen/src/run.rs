@@ -14,7 +14,7 @@ use serde_json::json;
 
 use crate::checker::coverage::{self, Ends, Minimum};
 use crate::checker::{self, Judgement, Verdict};
-use crate::cluster::{Cluster, NODES, Setup};
+use crate::cluster::{Cluster, Disk, NODES, Setup};
 use crate::generator::{Load, client};
 use crate::history::recorder::Recorder;
 use crate::history::{History, Kind, NEMESIS, edn};
@@ -47,11 +47,12 @@ pub struct Plan {
     pub server: PathBuf,
     /// Where the run's files go: a directory of its own.
     pub directory: PathBuf,
-    /// Whether nodes sync to the disk, and a killed one keeps what it did not sync. Otherwise what was not synced
-    /// is forgotten, and nothing waits for the disk of the machine.
-    pub real_disk: bool,
+    /// What a killed node keeps.
+    pub disk: Disk,
     /// Further arguments for every node.
     pub arguments: Vec<String>,
+    /// The bug that is planted in every node, if one is.
+    pub mutant: Option<String>,
 }
 
 /// A line of the ledger.
@@ -113,8 +114,9 @@ pub fn run(plan: &Plan) -> Result<Report> {
     let mut cluster = Cluster::start(Setup {
         server: plan.server.clone(),
         directory: plan.directory.clone(),
-        volatile_disk: !plan.real_disk,
+        disk: plan.disk,
         arguments: plan.arguments.clone(),
+        mutant: plan.mutant.clone(),
     })?;
     let mut rejected = Vec::new();
     cluster.await_service(SERVICE_PATIENCE).context("the cluster did not start")?;
@@ -212,8 +214,12 @@ fn hurt(
     while Instant::now() < end {
         let next = Instant::now() + plan.interval;
         let note = |value| recorder.record(NEMESIS, Kind::Info, &plan.nemesis, value, 0, None);
+        let since = recorder.elapsed().as_nanos() as u64;
         let installed = fault.install(cluster, random)?;
-        note(json!({"begins": installed.what}));
+        note(match installed.skew_millis {
+            0 => json!({"begins": installed.what}),
+            skew => json!({"begins": installed.what, "since": since, "skew_millis": skew}),
+        });
         // Not cut short: a fault that ends too soon may not have taken hold.
         std::thread::sleep(fault.lasts(plan.interval));
         let what = installed.what.clone();

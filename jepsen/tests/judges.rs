@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 
 use hallpass_jepsen::checker::{Verdict, check};
-use hallpass_jepsen::history::{History, Kind, Op, Process};
+use hallpass_jepsen::history::{History, Kind, NEMESIS, Op, Process};
 use serde_json::{Value, json};
 
 /// A history written line by line: process, kind, what, value. A line takes a millisecond.
@@ -139,6 +139,49 @@ fn a_deadline_is_kept_on_both_sides() {
         }
         lines.extend(sequence(&[("read", json!(["k", null]), json!(["k", live]))]));
         expect("ttl", &lines, finding);
+    }
+}
+
+#[test]
+fn a_wrong_clock_excuses_what_it_touches_and_nothing_else() {
+    let create = ("create", json!(["k", 40]), json!(["k", 40]));
+    let nemesis = |index: u64, value: Value| Op {
+        index,
+        time: index * 1_000_000,
+        process: NEMESIS,
+        kind: Kind::Info,
+        f: "clock-skew".into(),
+        value,
+        node: 0,
+        error: None,
+    };
+    let skew = json!({"begins": "wrong", "since": 2_000_000, "skew_millis": 100});
+    // Gone between 40 and 41 ms, or seen, at 145 or 175 ms. The clock is wrong from 2 ms on, or was right again,
+    // and the log's time with it, before the object was made.
+    for (made_at, right_at, seen_after, verdict) in [
+        (4, 400, 140, Verdict::Valid),
+        (4, 400, 170, Verdict::Invalid),
+        (220, 10, 90, Verdict::Invalid),
+        (200, 10, 90, Verdict::Valid),
+    ] {
+        let other = ("other", json!(["x", null]), json!(["x", null]));
+        let fill = |lines: &mut Vec<_>, until: usize| {
+            while lines.len() < until {
+                lines.extend(sequence(std::slice::from_ref(&other)));
+            }
+        };
+        let mut lines = Vec::new();
+        fill(&mut lines, made_at);
+        lines.extend(sequence(std::slice::from_ref(&create)));
+        fill(&mut lines, made_at + seen_after);
+        lines.extend(sequence(&[("read", json!(["k", null]), json!(["k", true]))]));
+        fill(&mut lines, 500);
+        let mut history = history(&lines);
+        for (place, value) in [(3, skew.clone()), (right_at, json!({"ends": "wrong"}))] {
+            history.ops.insert(place as usize, nemesis(place, value));
+        }
+        let judgement = check("ttl", &history).unwrap();
+        assert_eq!(judgement.verdict, verdict, "made at {made_at}: {:?}", judgement.findings);
     }
 }
 

@@ -1,12 +1,16 @@
 //! The clocks: a monotone wall clock for the engine, and a cycle counter for durations.
 //!
-//! This is the only file that reads a clock. [`Clock::now`] is asked once a batch; stamps never run
+//! This folder is the only place that reads a clock. [`Clock::now`] is asked once a batch; stamps never run
 //! backwards, on whichever thread they are drawn, so expiry is never undone by a clock step.
+
+mod fault;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hallpass_engine::Stamp;
+
+pub(crate) use self::fault::elapsed;
 
 /// The server's clocks.
 #[derive(Debug)]
@@ -74,7 +78,7 @@ fn wall_millis() -> u64 {
 fn wall() -> Duration {
     #[allow(clippy::disallowed_methods, reason = "this is where the clock is read")]
     let now = SystemTime::now();
-    now.duration_since(UNIX_EPOCH).unwrap_or_default()
+    fault::wall(now.duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::cluster::ClusterError;
+use crate::cluster::mutant::MutantError;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A bug was to be planted that this build does not have.
+    #[error(transparent)]
+    Mutant(#[from] MutantError),
     /// No thread or no event queue could be made.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),

@@ -21,8 +21,10 @@ use crate::error::StartError;
 use crate::state::ServerState;
 
 /// Set in the environment, it holds unsynced bytes in this process' memory: `kill -9` is then a power loss.
-/// For tests of what the log promises.
+/// With the value `torn`, syncs take a moment, and dying in one leaves half of it. For tests of what the log promises.
 const VOLATILE_DISK: &str = "HALLPASS_VOLATILE_DISK";
+/// How long a sync takes that can be torn.
+const TORN_SYNC: Duration = Duration::from_millis(2);
 
 /// The running thread. Dropping it stops the node and waits for that.
 #[derive(Debug)]
@@ -69,8 +71,12 @@ impl Drop for RaftThread {
 
 fn open_disk(config: &Config, part: &str) -> Result<Arc<dyn Disk>, StartError> {
     let directory = Path::new(&config.data_dir).join(part);
-    if std::env::var_os(VOLATILE_DISK).is_some() {
-        let disk = VolatileDisk::open(&directory);
+    if let Some(kind) = std::env::var_os(VOLATILE_DISK) {
+        let disk = if kind == "torn" {
+            VolatileDisk::tearing(&directory, TORN_SYNC)
+        } else {
+            VolatileDisk::open(&directory)
+        };
         return Ok(Arc::new(disk.map_err(ClusterError::from)?));
     }
     let disk = RealDisk::open(&directory);

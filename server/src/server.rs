@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use crate::cluster::mutant;
 use crate::config::Config;
 use crate::error::StartError;
 use crate::maintenance;
@@ -25,6 +26,7 @@ pub struct Server {
 impl Server {
     /// Starts a server: binds its addresses, then starts its threads.
     pub fn start(config: Config) -> Result<Self, StartError> {
+        mutant::plant_from_environment()?;
         let listeners = Listeners::bind(&config)?;
         let worker_count = config.thread_count();
         let state = Arc::new(ServerState::new(config));

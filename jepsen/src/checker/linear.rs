@@ -25,6 +25,12 @@ pub trait Model {
 
     /// What it holds after `call`; `None` when `call` cannot have happened in `state`.
     fn step(&self, state: &Self::State, call: &Self::Call) -> Option<Self::State>;
+
+    /// Whether nothing that could still happen makes all of `ahead` possible after `state`: those that certainly happened
+    /// and are yet to come, by their ends. May say no when it does not know; the search is only longer then.
+    fn dooms(&self, _state: &Self::State, _ahead: &[&Self::Call]) -> bool {
+        false
+    }
 }
 
 /// An operation and when it was under way.
@@ -90,6 +96,13 @@ impl Events {
         let next = (1..=events).map(|place| place % events).collect();
         let previous = (0..events).map(|place| (place + events - 1) % events).collect();
         Self { what, next, previous, places }
+    }
+
+    /// The known operations that are not placed and are not `number`, by their ends.
+    fn ahead(&self, number: usize) -> impl Iterator<Item = usize> {
+        let places = std::iter::successors(Some(self.next[HEAD]), |place| Some(self.next[*place]));
+        let events = places.take_while(|place| *place != HEAD).map(|place| self.what[place]);
+        events.filter(move |(other, invokes)| !invokes && *other != number).map(|(other, _)| other)
     }
 
     fn unlink(&mut self, place: usize) {
@@ -191,6 +204,8 @@ pub fn check<M: Model>(model: &M, operations: &[Operation<M::Call>], budget: &mu
     let mut trail: Vec<(usize, M::State)> = Vec::new();
     let (mut furthest, mut stuck) = (usize::MAX, 0);
     let mut place = events.next[HEAD];
+    // At each place the known operations are tried first: the fewer unknown ones an order needs, the better it is.
+    let mut among_known = true;
     while placed.left > 0 {
         if *budget == 0 {
             return Answer::Unknown;
@@ -198,32 +213,43 @@ pub fn check<M: Model>(model: &M, operations: &[Operation<M::Call>], budget: &mu
         *budget -= 1;
         let (number, invokes) = events.what[place];
         if place != HEAD && invokes {
-            let waits = twins[number].is_some_and(|twin| !placed.unknown_has(twin));
-            let after = if waits { None } else { model.step(&state, &operations[number].call) };
+            let tried = known(number) == among_known
+                && twins[number].is_none_or(|twin| placed.unknown_has(twin));
+            let after = if tried { model.step(&state, &operations[number].call) } else { None };
+            let doomed = |after: &M::State| {
+                let ahead = events.ahead(number).filter_map(|other| operations.get(other));
+                model.dooms(after, &ahead.map(|other| &other.call).collect::<Vec<_>>())
+            };
+            let after = after.filter(|after| !doomed(after));
             // An unknown operation that changes nothing need not have happened.
-            if let Some(after) = after.filter(|after| known(number) || *after != state) {
-                placed.flip(number, known(number));
+            if let Some(after) = after.filter(|after| among_known || *after != state) {
+                placed.flip(number, among_known);
                 if memo.enter(&placed.known, &placed.unknown, after.clone()) {
                     trail.push((number, std::mem::replace(&mut state, after)));
                     events.take(number);
-                    placed.left -= usize::from(known(number));
-                    place = events.next[HEAD];
+                    placed.left -= usize::from(among_known);
+                    (place, among_known) = (events.next[HEAD], true);
                     continue;
                 }
-                placed.flip(number, known(number));
+                placed.flip(number, among_known);
             }
             place = events.next[place];
             continue;
         }
         // An end is reached whose operation is not placed: nothing that follows may come before it.
+        if among_known {
+            (place, among_known) = (events.next[HEAD], false);
+            continue;
+        }
         if placed.left < furthest {
             furthest = placed.left;
             stuck = operations.get(number).map_or(0, |operation| operation.invoked);
         }
         let Some((last, before)) = trail.pop() else { return Answer::Not { invoked: stuck } };
-        placed.flip(last, known(last));
+        among_known = known(last);
+        placed.flip(last, among_known);
         events.put_back(last);
-        placed.left += usize::from(known(last));
+        placed.left += usize::from(among_known);
         state = before;
         place = events.next[events.places[last].0];
     }

@@ -3,13 +3,16 @@
 //! Judged twice: each user's operations together have to be linearizable, and, without any search, intervals must not
 //! contradict the promise.
 
+use std::collections::BTreeSet;
+
 use anyhow::Result;
 use serde_json::Value;
 
+use super::linear::Operation;
 use super::register::operations;
 use super::{Judgement, by_object, linear_parts, rest};
 use crate::history::{Kind, Pair};
-use crate::model::user::{Call, User};
+use crate::model::user::{Call, UNSEEN, User};
 
 /// Judges `create`, `revoke_user`, `list`, `count` and `validate` of `[user, ...]`.
 pub fn check(pairs: &[Pair<'_>]) -> Result<Judgement> {
@@ -18,8 +21,29 @@ pub fn check(pairs: &[Pair<'_>]) -> Result<Judgement> {
     for (user, pairs) in &users {
         by_intervals(user, pairs, &mut findings);
     }
-    let parts = users.iter().map(|(user, pairs)| (user.clone(), operations(pairs, call)));
+    let parts = users.iter().map(|(user, pairs)| {
+        let mut operations = operations(pairs, call);
+        merge_unseen(&mut operations);
+        (user.clone(), operations)
+    });
     Ok(Judgement::of(findings).and(linear_parts(&User, parts)))
+}
+
+/// Of unknown creations whose sessions no list showed it does not matter which of them took place, and the search is
+/// spared trying each in place of the others.
+fn merge_unseen(operations: &mut [Operation<Call>]) {
+    let lists = operations.iter().filter_map(|operation| match &operation.call {
+        Call::List(sessions) => Some(sessions),
+        _ => None,
+    });
+    let seen: BTreeSet<u64> = lists.flatten().copied().collect();
+    for operation in operations.iter_mut().filter(|operation| operation.ended.is_none()) {
+        if let Call::Create(session) = &mut operation.call
+            && !seen.contains(session)
+        {
+            *session = UNSEEN;
+        }
+    }
 }
 
 fn call(pair: &Pair<'_>) -> Option<Call> {

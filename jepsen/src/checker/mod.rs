@@ -71,7 +71,7 @@ pub fn check(workload: &str, history: &History) -> Result<Judgement> {
         "set" => set::check(&pairs),
         "revoke" => revoke::check(&pairs),
         "logout_everywhere" => logout::check(&pairs),
-        "ttl" => ttl::check(&pairs),
+        "ttl" => ttl::check(&pairs, history),
         other => anyhow::bail!("there is no workload {other}"),
     }
 }

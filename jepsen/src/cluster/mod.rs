@@ -5,7 +5,7 @@ pub mod node;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, bail};
 
@@ -18,6 +18,17 @@ pub const NODES: u64 = 3;
 /// How long an answer about the cluster itself may take.
 const STATUS_PATIENCE: Duration = Duration::from_millis(700);
 
+/// What a killed node keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// Nodes sync for real, and a killed one keeps all that it wrote.
+    Real,
+    /// What was not synced is lost, and nothing waits for the disk of the machine.
+    Volatile,
+    /// Likewise, and a sync takes a moment: a node that is killed meanwhile leaves half of what it wrote.
+    Torn,
+}
+
 /// How nodes are started.
 #[derive(Clone, Debug)]
 pub struct Setup {
@@ -25,10 +36,12 @@ pub struct Setup {
     pub server: PathBuf,
     /// Where data and output go.
     pub directory: PathBuf,
-    /// Whether a killed node forgets what it did not sync.
-    pub volatile_disk: bool,
+    /// What a killed node keeps.
+    pub disk: Disk,
     /// Further arguments for every node.
     pub arguments: Vec<String>,
+    /// The bug that is planted in every node.
+    pub mutant: Option<String>,
 }
 
 /// Three nodes and the network between them.
@@ -78,10 +91,16 @@ impl Cluster {
         command.args(["--port", &PORT.to_string(), "--cluster-port", &CLUSTER_PORT.to_string()]);
         command.args(["--node-id", &number.to_string(), "--initial-cluster", &initial.join(",")]);
         command.args(["--session-import", "yes", "--threads", "1"]).args(&self.setup.arguments);
-        if self.setup.volatile_disk {
-            command.env("HALLPASS_VOLATILE_DISK", "1");
+        match self.setup.disk {
+            Disk::Real => {}
+            Disk::Volatile => drop(command.env("HALLPASS_VOLATILE_DISK", "1")),
+            Disk::Torn => drop(command.env("HALLPASS_VOLATILE_DISK", "torn")),
+        }
+        if let Some(mutant) = &self.setup.mutant {
+            command.env("HALLPASS_MUTANT", mutant);
         }
         let node = self.node(number);
+        command.env("HALLPASS_CLOCK_FILE", node.clock_file());
         command.arg("--data-dir").arg(node.data_directory());
         node.start(command)
     }
@@ -146,6 +165,16 @@ impl Cluster {
             }
         }
         Ok(())
+    }
+
+    /// How far a node's wall clock is ahead of the harness's, in milliseconds.
+    pub fn clock_offset(&self, number: u64) -> Option<i64> {
+        let mut connection = Connection::open(self.address(number), STATUS_PATIENCE).ok()?;
+        let reply = connection.call(&["TIME"]).ok()?;
+        let [seconds, micros] = reply.items() else { return None };
+        let shown = seconds.number()? * 1000 + micros.number()? / 1000;
+        let here = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
+        Some(shown - here.as_millis() as i64)
     }
 
     /// Waits until every node takes writes; how long that took.

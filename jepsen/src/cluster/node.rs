@@ -46,6 +46,19 @@ impl Node {
         self.directory.join("output.log")
     }
 
+    /// The file that says how wrong its clocks are.
+    pub fn clock_file(&self) -> PathBuf {
+        self.directory.join("clock")
+    }
+
+    /// Sets its clocks: how far the wall clock is off, and how fast elapsed time runs, in thousandths.
+    pub fn set_clock(&self, offset_millis: i64, rate_thousandths: u64) -> Result<()> {
+        // In one step: the node reads it whenever it likes.
+        let written = self.directory.join("clock.new");
+        fs::write(&written, format!("{offset_millis} {rate_thousandths}\n"))?;
+        fs::rename(written, self.clock_file()).context("the node's clock file")
+    }
+
     /// Starts it, with a command that is complete but for its output.
     pub fn start(&mut self, mut command: Command) -> Result<()> {
         if self.child.is_some() {

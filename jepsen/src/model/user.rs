@@ -2,6 +2,9 @@
 
 use crate::checker::linear::Model;
 
+/// Stands for sessions that no list ever showed; there may be several.
+pub const UNSEEN: u64 = u64::MAX;
+
 /// The object: no sessions at first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct User;
@@ -38,7 +41,10 @@ impl Model for User {
         let kept = || state.clone();
         match call {
             Call::Create(session) => {
-                let place = state.binary_search(session).err()?;
+                let place = match state.binary_search(session) {
+                    Ok(place) => (*session == UNSEEN).then_some(place)?,
+                    Err(place) => place,
+                };
                 let mut after = state.clone();
                 after.insert(place, *session);
                 Some(after)
@@ -52,5 +58,22 @@ impl Model for User {
                 (state.binary_search(session).is_ok() == *live).then(kept)
             }
         }
+    }
+
+    fn dooms(&self, state: &Self::State, ahead: &[&Call]) -> bool {
+        let holds = |session: &u64| state.binary_search(session).is_ok();
+        let shows = |call: &&Call| match call {
+            Call::List(seen) => seen.iter().any(holds),
+            Call::Validate { session, live } => *live && holds(session),
+            _ => false,
+        };
+        let ends_all = match ahead.first() {
+            Some(Call::List(seen)) => state.iter().any(|session| !seen.contains(session)),
+            Some(Call::Validate { session, live }) => !live && holds(session),
+            Some(Call::Count(seen)) => *seen < state.len() as u64,
+            _ => false,
+        };
+        // Only a logout makes what comes next possible, and it ends all of them; nobody makes a session twice.
+        ends_all && ahead.iter().any(shows)
     }
 }

@@ -3,6 +3,8 @@
 //! Each fault says, when it is over, whether it was `installed`, `skipped` (it could not be tried) or `indeterminate` (it was
 //! tried and nothing shows that it took hold). A run needs faults of the first kind.
 
+mod clock;
+
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -11,11 +13,12 @@ use fastrand::Rng;
 use crate::cluster::{Cluster, NODES};
 
 /// The names of all faults.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 13] = [
     "none",
     "kill-leader",
     "kill-one",
     "kill-all",
+    "return-late",
     "pause-leader",
     "isolate-leader",
     "halves",
@@ -23,6 +26,7 @@ pub const NAMES: [&str; 11] = [
     "restart",
     "transfer",
     "clock-skew",
+    "clock-jump",
 ];
 /// How long a killed cluster stays down.
 const DOWN: Duration = Duration::from_millis(200);
@@ -38,6 +42,8 @@ pub enum Fault {
     KillOne,
     /// SIGKILL to all nodes at once.
     KillAll,
+    /// SIGKILL to all nodes; one stays down while the others go on, and comes back when these die in their turn.
+    ReturnLate,
     /// SIGSTOP to the leader for longer than its lease, then SIGCONT.
     PauseLeader,
     /// The leader is cut off from its peers, not from clients.
@@ -50,8 +56,10 @@ pub enum Fault {
     Restart,
     /// Leadership is handed to another node; nothing breaks.
     Transfer,
-    /// A node's clock is wrong. There is no hook in the server for it yet, so it is skipped.
+    /// A node's wall clock is off, and its elapsed time runs too fast or too slow.
     ClockSkew,
+    /// A node's wall clock jumps ahead and back.
+    ClockJump,
 }
 
 /// What became of a fault.
@@ -86,6 +94,8 @@ pub struct Installed {
     /// What was done, to whom.
     pub what: String,
     fault: Fault,
+    /// How far apart the wall clocks of two nodes may be meanwhile; 0 for faults of another kind.
+    pub skew_millis: u64,
     node: u64,
     held: Held,
 }
@@ -98,6 +108,7 @@ impl Fault {
             "kill-leader" => Fault::KillLeader,
             "kill-one" => Fault::KillOne,
             "kill-all" => Fault::KillAll,
+            "return-late" => Fault::ReturnLate,
             "pause-leader" => Fault::PauseLeader,
             "isolate-leader" => Fault::IsolateLeader,
             "halves" => Fault::Halves,
@@ -105,6 +116,7 @@ impl Fault {
             "restart" => Fault::Restart,
             "transfer" => Fault::Transfer,
             "clock-skew" => Fault::ClockSkew,
+            "clock-jump" => Fault::ClockJump,
             _ => return None,
         })
     }
@@ -115,7 +127,9 @@ impl Fault {
             // What these do, they have done.
             Fault::KillAll | Fault::Restart | Fault::Transfer => DOWN,
             // Longer than a lease and an election together, whatever the interval.
-            Fault::PauseLeader => (interval / 2).max(Duration::from_millis(2200)),
+            Fault::PauseLeader | Fault::ReturnLate => {
+                (interval / 2).max(Duration::from_millis(2200))
+            }
             _ => interval / 2,
         }
     }
@@ -127,17 +141,22 @@ impl Fault {
             Fault::KillLeader | Fault::PauseLeader | Fault::IsolateLeader => {
                 cluster.await_leader(Duration::from_secs(5))?
             }
-            Fault::OneWay if random.bool() => cluster.leader().unwrap_or(any),
+            Fault::OneWay | Fault::ClockSkew | Fault::ClockJump if random.bool() => {
+                cluster.leader().unwrap_or(any)
+            }
             _ => any,
         };
         let others: Vec<u64> = (1..=NODES).filter(|other| *other != node).collect();
+        let held = Held::Installed;
         let mut installed =
-            Installed { what: String::new(), fault: self, node, held: Held::Installed };
+            Installed { what: String::new(), fault: self, skew_millis: 0, node, held };
         installed.what = match self {
             Fault::None => "nothing".to_owned(),
-            Fault::ClockSkew => {
-                installed.held = Held::Skipped;
-                "nodes take no clock from outside yet".to_owned()
+            Fault::ClockSkew | Fault::ClockJump => {
+                let wrong = clock::set_wrong(self == Fault::ClockJump, cluster, node, random)?;
+                installed.held = Held::of(wrong.seen);
+                installed.skew_millis = wrong.span_millis;
+                wrong.what
             }
             Fault::KillLeader | Fault::KillOne => {
                 cluster.node(node).kill()?;
@@ -148,6 +167,16 @@ impl Fault {
                     cluster.node(number).kill()?;
                 }
                 "killed all nodes".to_owned()
+            }
+            Fault::ReturnLate => {
+                for number in 1..=NODES {
+                    cluster.node(number).kill()?;
+                }
+                std::thread::sleep(DOWN);
+                for other in &others {
+                    cluster.start_node(*other)?;
+                }
+                format!("killed all nodes, and node {node} stays down")
             }
             Fault::PauseLeader => {
                 installed.held = Held::of(cluster.node(node).pause()?);
@@ -181,7 +210,9 @@ impl Installed {
     pub fn ended(&self) -> Vec<u64> {
         match self.fault {
             Fault::KillAll => (1..=NODES).collect(),
-            Fault::KillLeader | Fault::KillOne | Fault::Restart => vec![self.node],
+            Fault::KillLeader | Fault::KillOne | Fault::ReturnLate | Fault::Restart => {
+                vec![self.node]
+            }
             _ => Vec::new(),
         }
     }
@@ -191,6 +222,11 @@ impl Installed {
         let mut held = self.held;
         match self.fault {
             Fault::None => held = Held::Skipped,
+            Fault::ReturnLate => {
+                for other in (1..=NODES).filter(|other| *other != self.node) {
+                    cluster.node(other).kill()?;
+                }
+            }
             Fault::PauseLeader => {
                 // It is over for the paused leader when the others have another one.
                 let replaced = cluster.leader().is_some_and(|leader| leader != self.node);
@@ -199,6 +235,7 @@ impl Installed {
             Fault::IsolateLeader | Fault::Halves | Fault::OneWay if held == Held::Installed => {
                 held = Held::of(cluster.network.heal()? > 0);
             }
+            Fault::ClockSkew | Fault::ClockJump => cluster.node(self.node).set_clock(0, 1000)?,
             _ => {}
         }
         cluster.mend()?;

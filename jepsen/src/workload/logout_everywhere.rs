@@ -1,5 +1,5 @@
 //! Workload `logout_everywhere`: all clients make, list, count and look at the sessions of one user, and end them all at
-//! once now and then; after [`OPS_PER_USER`] operations comes the next user.
+//! once now and then; after `OPS_PER_USER` operations comes the next user.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

@@ -1,5 +1,5 @@
 //! Workload `register`: sessions under ids of the client's choice, and plain keys, each used by all clients for a short
-//! while. Keys are left behind after [`OPS_PER_KEY`] operations, so that the search for an order stays short.
+//! while. Keys are left behind after `OPS_PER_KEY` operations, so that the search for an order stays short.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -13,6 +13,23 @@ use crate::client::{Client, Effect, End, Reply};
 
 /// Operations on one key, before the final reads.
 const OPS_PER_KEY: u64 = 60;
+
+/// What is written before each number: so long that a record torn in two is torn here, and the number is gone.
+const PADDING_BYTES: usize = 1000;
+/// What a read shows that found something else than a padded number. Nobody writes it.
+const GARBLED: i64 = -2;
+
+/// A datum as it is stored.
+fn padded(data: u64) -> String {
+    format!("{}{data}", "x".repeat(PADDING_BYTES))
+}
+
+/// The datum that was stored.
+fn unpadded(text: &str) -> i64 {
+    let (padding, number) = text.split_at_checked(PADDING_BYTES).unwrap_or(("", text));
+    let sound = padding.bytes().all(|byte| byte == b'x');
+    number.parse().ok().filter(|_| sound).unwrap_or(GARBLED)
+}
 
 /// State of the workload; every datum is written once only.
 #[derive(Debug, Default)]
@@ -79,8 +96,9 @@ impl Register {
             if reply.is_nil() {
                 return End::Ok(json!([name, null]));
             }
-            let number = |field| reply.field(field).and_then(Reply::number);
-            let (Some(version), Some(data)) = (number("version"), number("data")) else {
+            let version = reply.field("version").and_then(Reply::number);
+            let data = reply.field("data").and_then(Reply::text).map(unpadded);
+            let (Some(version), Some(data)) = (version, data) else {
                 return End::strange(reply);
             };
             seen = Some(version);
@@ -94,7 +112,7 @@ impl Register {
 }
 
 fn save(client: &mut Client, key: u64, data: u64, version: Option<i64>) {
-    let (name, text) = (name(key), data.to_string());
+    let (name, text) = (name(key), padded(data));
     let expected = version.map(|version| version.to_string());
     let mut words = vec!["SESSION.SET", &name, &text];
     if let Some(expected) = &expected {
@@ -115,7 +133,7 @@ fn save(client: &mut Client, key: u64, data: u64, version: Option<i64>) {
 }
 
 fn create(client: &mut Client, name: &str, data: u64) {
-    let text = data.to_string();
+    let text = padded(data);
     let words = ["SESSION.CREATE", "alice", "IDLE", "86400", "DATA", &text, "ID", name];
     client.perform("create", json!([name, {"data": data}]), Effect::Write, &words, |reply| {
         match reply {
@@ -137,7 +155,7 @@ fn revoke(client: &mut Client, name: &str) {
 }
 
 fn act_on_key(client: &mut Client, random: &mut Rng, key: &str, new: u64) {
-    let text = new.to_string();
+    let text = padded(new);
     match random.u8(0..10) {
         0..=4 => drop(read_key(client, key)),
         5..=7 => {
@@ -157,7 +175,7 @@ fn act_on_key(client: &mut Client, random: &mut Rng, key: &str, new: u64) {
                 |reply| match reply {
                     Reply::Bulk(None) => End::Ok(json!([key, {"new": new, "old": null}])),
                     Reply::Bulk(Some(_)) => {
-                        End::Ok(json!([key, {"new": new, "old": reply.number()}]))
+                        End::Ok(json!([key, {"new": new, "old": reply.text().map(unpadded)}]))
                     }
                     other => End::strange(other),
                 },
@@ -168,7 +186,7 @@ fn act_on_key(client: &mut Client, random: &mut Rng, key: &str, new: u64) {
 
 fn read_key(client: &mut Client, key: &str) -> Option<Value> {
     client.perform("read", json!([key, null]), Effect::Read, &["GET", key], |reply| match reply {
-        Reply::Bulk(_) => End::Ok(json!([key, reply.number()])),
+        Reply::Bulk(_) => End::Ok(json!([key, reply.text().map(unpadded)])),
         other => End::strange(other),
     })
 }

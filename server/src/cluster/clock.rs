@@ -31,7 +31,6 @@ impl NodeClock for SystemClock {
     }
 
     fn elapsed(&self) -> Duration {
-        let time = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-        Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec.unsigned_abs() as u32)
+        crate::clock::elapsed()
     }
 }

@@ -17,6 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::clock::NodeClock;
+use super::mutant::{self, Mutant};
 
 /// How much of the followers' promise a leader relies on, in tenths.
 const MARGIN_TENTHS: u32 = 7;
@@ -84,7 +85,7 @@ impl Lease {
     #[inline]
     pub(crate) fn holds(&self) -> bool {
         let until = self.until_micros.load(Ordering::Acquire);
-        until != 0 && self.now_micros() < until
+        until != 0 && (self.now_micros() < until || mutant::planted(Mutant::LeaseIgnoresPause))
     }
 
     /// The present moment, to be read before the age of what [`Lease::extend`] relies on: a process that

@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 
 use super::codec::{self, encode_entry};
 use super::log::{Log, LogError};
+use super::mutant::{self, Mutant};
 use super::network::urgency::Urgency;
 use super::types::{Entry, LogId, TypeConfig, Vote};
 
@@ -107,6 +108,9 @@ impl RaftLogStorage<TypeConfig> for LogStore {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> io::Result<()> {
+        if mutant::planted(Mutant::VoteNotPersisted) {
+            return Ok(());
+        }
         durable(|done| self.log.save_vote(codec::encode(vote), done)).await
     }
 

@@ -20,6 +20,7 @@ mod lease;
 pub mod log;
 mod log_store;
 mod membership;
+pub mod mutant;
 mod network;
 pub mod node;
 mod origins;
@@ -35,6 +36,8 @@ mod waiting;
 
 #[cfg(test)]
 mod full_disk_tests;
+#[cfg(test)]
+mod restart_tests;
 #[cfg(test)]
 mod storage_tests;
 

@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::{Deserialize, Serialize};
 
 use super::entry::Submission;
+use super::mutant::{self, Mutant};
 use super::types::NodeId;
 
 /// What has been applied, by node.
@@ -43,7 +44,8 @@ impl Origins {
             let over = applied.serials.partition_point(|serial| *serial <= submission.settled);
             applied.serials.drain(..over);
         }
-        submission.serial > applied.settled && applied.insert(submission.serial)
+        (submission.serial > applied.settled && applied.insert(submission.serial))
+            || mutant::planted(Mutant::RetryAppliedTwice)
     }
 
     /// Whether a submission of the node's start `incarnation` was applied; `None` when that is not

@@ -22,13 +22,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::clock::NodeClock;
 use super::entry::{Packer, are_submissions, put_submission};
 use super::leadership::Leadership;
+use super::mutant;
 use super::network::frame::Purpose;
 use super::network::kind;
 use super::network::link::{Identity, Link};
 use super::post::Post;
 use super::state::Progress;
 use super::types::{NodeId, Payload, TypeConfig};
-use super::waiting::{Answer, Unavailable, Waiting};
+use super::waiting::{Answer, Waiting};
 use super::{Raft, network::accept::Reply};
 
 /// An entry or forwarded request is closed when it has grown past this.
@@ -118,7 +119,7 @@ impl Proposer {
         post: Option<&Arc<Post>>,
     ) -> Answer {
         let answer = self.waiting.submit(ops, Instant::now() + patience, post)?;
-        answer.await.unwrap_or(Err(Unavailable::Stopped))
+        mutant::acknowledge(answer).await
     }
 
     /// Takes what another node forwarded; answers when it is applied here and this node leads.

@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use super::codec::term_of;
 use super::entry::{Submission, Unpacker};
 use super::gate::Gate;
+use super::mutant;
 use super::origins::Origins;
 use super::snapshot::{SnapshotFile, SnapshotStore, Writing};
 use super::types::{EntryPayload, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
@@ -129,7 +130,7 @@ impl StateMachine {
     fn apply_payload(&mut self, payload: Payload) -> io::Result<()> {
         let bytes = payload.0.len() as u64;
         let (stamp, mut submissions) = Unpacker::open(payload.0).map_err(broken)?;
-        self.state.stamp = self.state.stamp.max(stamp);
+        self.state.stamp = self.state.stamp.max(mutant::stamp(stamp));
         while let Some(submission) = submissions.next().map_err(broken)? {
             if self.state.origins.admit(&submission) {
                 self.apply_submission(&submission)?;
@@ -147,7 +148,11 @@ impl StateMachine {
             let (op, length) =
                 self.decoder.decode_first(self.engine.seed(), rest).map_err(broken)?;
             rest = &rest[length..];
-            let outcome = self.engine.apply(&op, self.state.stamp);
+            let outcome = if mutant::omits(&op) {
+                Outcome::Integer(1)
+            } else {
+                self.engine.apply(&op, self.state.stamp)
+            };
             if own {
                 outcomes.push(outcome);
             }
@@ -223,6 +228,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             self.progress.publish(last_applied, state.stamp);
         }
         self.state = state;
+        mutant::installed();
         drop(closed);
         Ok(())
     }

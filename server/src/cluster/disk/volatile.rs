@@ -12,6 +12,7 @@ use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
@@ -27,6 +28,8 @@ pub struct VolatileDisk {
     /// Taken at once: opening clears hidden files away, which must not be another's.
     lock: Mutex<Option<DirectoryLock>>,
     names: Mutex<Names>,
+    /// How long a sync takes, half of it done.
+    tearing: Option<Duration>,
 }
 
 /// The names as the process sees them, and what the real directory has not seen yet.
@@ -43,6 +46,7 @@ enum Change {
 
 struct VolatileFile {
     content: Mutex<Content>,
+    tearing: Option<Duration>,
 }
 
 struct Content {
@@ -56,6 +60,16 @@ struct Content {
 impl VolatileDisk {
     /// The directory, which is made when it is missing. Locks it until [`Disk::lock`] hands the lock on.
     pub fn open(directory: impl Into<PathBuf>) -> Result<Self, LockError> {
+        Self::opened(directory, None)
+    }
+
+    /// As [`VolatileDisk::open`], and a sync takes this long: whoever is killed meanwhile leaves the first half
+    /// of what was being written, and zeros for the rest.
+    pub fn tearing(directory: impl Into<PathBuf>, sync_time: Duration) -> Result<Self, LockError> {
+        Self::opened(directory, Some(sync_time))
+    }
+
+    fn opened(directory: impl Into<PathBuf>, tearing: Option<Duration>) -> Result<Self, LockError> {
         let directory = directory.into();
         let failed = |source| LockError::Io { directory: directory.clone(), source };
         create_directory(&directory).map_err(failed)?;
@@ -67,11 +81,11 @@ impl VolatileDisk {
                 std::fs::remove_file(&path).map_err(failed)?;
                 continue;
             }
-            let file = VolatileFile::over(open_existing(&path).map_err(failed)?);
+            let file = VolatileFile::over(open_existing(&path).map_err(failed)?, tearing);
             live.insert(name, Arc::new(file.map_err(failed)?));
         }
         let names = Mutex::new(Names { live, pending: Vec::new(), files_made: 0 });
-        Ok(Self { directory, lock: Mutex::new(Some(lock)), names })
+        Ok(Self { directory, lock: Mutex::new(Some(lock)), names, tearing })
     }
 }
 
@@ -96,7 +110,8 @@ impl Disk for VolatileDisk {
         let hidden = format!("{HIDDEN}{}", names.files_made);
         let mut options = OpenOptions::new();
         options.read(true).append(true).create_new(true);
-        let file = Arc::new(VolatileFile::over(options.open(self.directory.join(&hidden))?)?);
+        let real = options.open(self.directory.join(&hidden))?;
+        let file = Arc::new(VolatileFile::over(real, self.tearing)?);
         names.pending.push(Change::Rename { from: hidden, to: name.to_owned() });
         names.live.insert(name.to_owned(), Arc::clone(&file));
         Ok(file)
@@ -142,9 +157,10 @@ impl Disk for VolatileDisk {
 }
 
 impl VolatileFile {
-    fn over(real: File) -> io::Result<Self> {
+    fn over(real: File, tearing: Option<Duration>) -> io::Result<Self> {
         let kept_bytes = real.metadata()?.len();
-        Ok(Self { content: Mutex::new(Content { real, kept_bytes, unsynced: Vec::new() }) })
+        let content = Content { real, kept_bytes, unsynced: Vec::new() };
+        Ok(Self { content: Mutex::new(content), tearing })
     }
 }
 
@@ -185,6 +201,13 @@ impl DiskFile for VolatileFile {
     fn sync_data(&self) -> io::Result<()> {
         let content = &mut *self.content.lock();
         if content.real.metadata()?.len() != content.kept_bytes {
+            content.real.set_len(content.kept_bytes)?;
+        }
+        if let Some(time) = self.tearing {
+            let (first, _) = content.unsynced.split_at(content.unsynced.len() / 2);
+            append_all(&content.real, &mut [IoSlice::new(first)])?;
+            content.real.set_len(content.kept_bytes + content.unsynced.len() as u64)?;
+            std::thread::sleep(time);
             content.real.set_len(content.kept_bytes)?;
         }
         append_all(&content.real, &mut [IoSlice::new(&content.unsynced)])?;
