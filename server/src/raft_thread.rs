@@ -164,6 +164,7 @@ fn cluster_config(config: &Config) -> ClusterConfig {
         heartbeat: Duration::from_millis(config.heartbeat_interval),
         election: Duration::from_millis(config.election_timeout),
         patience: Duration::from_millis(config.cluster_timeout),
+        clock_skew_max: Duration::from_millis(config.clock_skew_max),
         snapshot_bytes: config.snapshot_bytes,
         log: LogOptions::default(),
     }

@@ -80,6 +80,8 @@ pub struct Config {
     pub election_timeout: u64,
     /// How long a request waits for the cluster, in milliseconds.
     pub cluster_timeout: u64,
+    /// A node whose clock is off by more milliseconds does not lead; 0 for no limit.
+    pub clock_skew_max: u64,
     /// Bytes of log after which a snapshot is taken, or as many as the store holds if that is more.
     pub snapshot_bytes: u64,
     /// The file the settings were read from.
@@ -120,6 +122,7 @@ impl Default for Config {
             heartbeat_interval: 0,
             election_timeout: 0,
             cluster_timeout: 0,
+            clock_skew_max: 0,
             snapshot_bytes: 0,
             file: None,
         };

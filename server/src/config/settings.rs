@@ -380,6 +380,14 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Number(field!(cluster_timeout), 10, 600_000),
     },
     Setting {
+        name: "clock-skew-max",
+        value_name: "MILLISECONDS",
+        default: "500",
+        doc: "a node whose clock is further from the others' does not lead; 0 for no limit",
+        mutable: false,
+        kind: Kind::Number(field!(clock_skew_max), 0, 86_400_000),
+    },
+    Setting {
         name: "snapshot-bytes",
         value_name: "BYTES",
         default: "64mb",

@@ -11,6 +11,7 @@ mod support;
 mod durable;
 mod failover;
 mod joining;
+mod rolling;
 mod serving;
 
 use support::client::Client;
