@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::cluster::ClusterError;
+use crate::net::tls::TlsError;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +38,9 @@ pub enum StartError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No thread or no event queue could be made.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),

@@ -31,6 +31,7 @@ use super::membership::{self, Change};
 use super::network::frame::{Purpose, limits_of};
 use super::network::link::{CallError, Identity, Link};
 use super::network::raft::Network;
+use super::network::secure::Security;
 use super::network::{TcpListener, kind};
 use super::permit::permit;
 use super::propose::Proposer;
@@ -43,6 +44,7 @@ use super::touch::Touches;
 use super::types::NodeId;
 use super::waiting::{Answer, Unavailable, Waiting};
 use super::{Raft, network};
+use crate::net::tls::PeerTls;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -206,6 +208,8 @@ pub struct Parts {
     pub draw: u128,
     /// Where peers connect; `None` for a node without peers.
     pub listener: Option<TcpListener>,
+    /// TLS for the connections between peers.
+    pub tls: Option<PeerTls>,
     /// Told when the node cannot go on: its disk failed, or a peer refuses it.
     pub fatal: Fatal,
 }
@@ -219,7 +223,7 @@ impl Cluster {
     /// Returns when the node has recovered what its directory holds and serves its peers. It may have no
     /// leader yet.
     pub async fn start(config: ClusterConfig, parts: Parts) -> Result<Arc<Self>, ClusterError> {
-        let Parts { disk, log_disk, engine, clock, draw, listener, fatal } = parts;
+        let Parts { disk, log_disk, engine, clock, draw, listener, tls, fatal } = parts;
         let directory = disk.directory().display().to_string();
         let storage = |source| ClusterError::Storage { directory: directory.clone(), source };
         let lock = disk.lock()?;
@@ -227,7 +231,12 @@ impl Cluster {
             .map_err(|source| ClusterError::Identity { directory: directory.clone(), source })?;
         let identity = Arc::new(identity);
         let limits = limits_of(engine.sizes());
-        let own = Identity { node: config.node, known: Arc::clone(&identity), limits };
+        let own = Identity {
+            node: config.node,
+            known: Arc::clone(&identity),
+            limits,
+            security: Security::new(tls),
+        };
         let (log, recovered) = Log::open(log_disk, config.log.clone())?;
         let log = Arc::new(log);
         let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk)).map_err(storage)?);
@@ -286,6 +295,7 @@ impl Cluster {
             raft: raft.clone(),
             own: own.clone(),
             skew: Arc::clone(&skew),
+            initial: config.initial.clone(),
             clock: Arc::clone(&clock),
             proposer: proposer.clone(),
             reads: Arc::clone(&sources),
@@ -306,7 +316,11 @@ impl Cluster {
             )),
         ];
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(network::accept::accept(listener, peers)));
+            tasks.push(tokio::spawn(network::accept::accept(
+                listener,
+                own.security.clone(),
+                peers,
+            )));
         }
         let begins = empty && !config.initial.is_empty();
         if begins && !config.initial.contains_key(&config.node) {

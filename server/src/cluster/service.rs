@@ -1,5 +1,6 @@
 //! What a node does for its peers: votes, entries, snapshots, forwarded writes, read points, answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub(crate) struct Peers {
     pub(crate) raft: Raft,
     pub(crate) own: Identity,
     pub(crate) skew: Arc<Skew>,
+    /// Where the initial nodes are reached: of others the log says it.
+    pub(crate) initial: BTreeMap<NodeId, String>,
     pub(crate) clock: Arc<dyn NodeClock>,
     pub(crate) proposer: Proposer,
     pub(crate) reads: Arc<ReadSources>,
@@ -90,6 +93,11 @@ impl Peers {
 
 impl Service for Peers {
     type Receiving = Option<Incoming>;
+
+    fn address_of(&self, node: NodeId) -> Option<String> {
+        let member = membership::members(&self.raft).remove(&node);
+        member.map(|member| member.address).or_else(|| self.initial.get(&node).cloned())
+    }
 
     fn welcome(&self, greeting: &Greeting) -> Welcome {
         let own = self.own.node;

@@ -9,6 +9,7 @@
 mod support;
 
 mod durable;
+mod encrypted;
 mod failover;
 mod joining;
 mod rolling;

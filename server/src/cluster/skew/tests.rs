@@ -111,6 +111,7 @@ async fn three(ahead: [i64; 3]) -> Vec<(Arc<Cluster>, Arc<WrongClock>)> {
             clock: Arc::clone(&clock) as Arc<dyn NodeClock>,
             draw: u128::from(node),
             listener: Some(listener),
+            tls: None,
             fatal: Arc::new(|reason| panic!("{reason}")),
         };
         nodes.push((Cluster::start(config, parts).await.expect("an empty directory"), clock));
