@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use crate::cluster::ClusterError;
 use crate::cluster::mutant::MutantError;
+use crate::net::tls::TlsError;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +42,9 @@ pub enum StartError {
     /// A bug was to be planted that this build does not have.
     #[error(transparent)]
     Mutant(#[from] MutantError),
+    /// A file of TLS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No thread or no event queue could be made.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),

@@ -18,6 +18,7 @@ use crate::cluster::log::LogOptions;
 use crate::cluster::{Cluster, ClusterConfig, ClusterError, Parts};
 use crate::config::Config;
 use crate::error::StartError;
+use crate::net::tls::PeerTls;
 use crate::state::ServerState;
 
 /// Set in the environment, it holds unsynced bytes in this process' memory: `kill -9` is then a power loss.
@@ -132,6 +133,7 @@ async fn start(
         draw: u128::from(crate::random::from_system()) << 64
             | u128::from(crate::random::from_system()),
         listener,
+        tls: PeerTls::from_config(&config)?,
         fatal: Arc::new(move |reason| {
             let Some(server) = failed.upgrade() else { return };
             // The first reason is the one that matters.
@@ -170,6 +172,7 @@ fn cluster_config(config: &Config) -> ClusterConfig {
         heartbeat: Duration::from_millis(config.heartbeat_interval),
         election: Duration::from_millis(config.election_timeout),
         patience: Duration::from_millis(config.cluster_timeout),
+        clock_skew_max: Duration::from_millis(config.clock_skew_max),
         snapshot_bytes: config.snapshot_bytes,
         log: LogOptions::default(),
     }

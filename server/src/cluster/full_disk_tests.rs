@@ -29,6 +29,7 @@ async fn node(
         clock: Arc::new(SystemClock::default()),
         draw: 7,
         listener: None,
+        tls: None,
         fatal: Arc::new(move |reason| drop(sender.send(reason))),
     };
     (Cluster::start(ClusterConfig::alone(1), parts).await.expect("it starts"), reasons)

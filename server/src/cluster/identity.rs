@@ -3,8 +3,9 @@
 //!
 //! A node's number stands for the votes and entries in its directory. A node that comes back under its
 //! old number with an empty directory has forgotten what it promised, and could let acknowledged
-//! writes be lost; so peers remember each number's directory and refuse another one. The file is
-//! replaced in one step, and durable before anything relies on it.
+//! writes be lost; so peers remember each number's directory and refuse another one, and a new directory
+//! takes no part in votes until it is settled (`arrival`). The file is replaced in one step, and durable
+//! before anything relies on it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -47,6 +48,7 @@ struct Record {
     node: NodeId,
     directory: u128,
     starts: u64,
+    settled: bool,
     peers: BTreeMap<NodeId, u128>,
 }
 
@@ -55,8 +57,15 @@ struct File {
     node: NodeId,
     directory: String,
     starts: u64,
+    /// Directories from before this was written down have long been settled.
+    #[serde(default = "yes")]
+    settled: bool,
     #[serde(default)]
     peers: BTreeMap<String, String>,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// The identity of a running node.
@@ -77,6 +86,7 @@ impl IdentityStore {
             node,
             directory: new_directory,
             starts: 0,
+            settled: false,
             peers: BTreeMap::new(),
         });
         if record.node != node {
@@ -97,6 +107,18 @@ impl IdentityStore {
         self.record.lock().starts
     }
 
+    /// Whether the node may vote, and stand for election.
+    pub(crate) fn settled(&self) -> bool {
+        self.record.lock().settled
+    }
+
+    /// From now on the node may.
+    pub(crate) fn settle(&self) -> Result<(), String> {
+        let mut record = self.record.lock();
+        let changed = Record { settled: true, ..record.clone() };
+        self.replace(&mut record, changed)
+    }
+
     /// Meets a peer: remembers its directory for good, or finds that it is another one than before.
     pub(crate) fn meet(&self, peer: NodeId, directory: u128) -> Result<(), String> {
         let mut record = self.record.lock();
@@ -112,6 +134,10 @@ impl IdentityStore {
         }
         let mut changed = record.clone();
         changed.peers.insert(peer, directory);
+        self.replace(&mut record, changed)
+    }
+
+    fn replace(&self, record: &mut Record, changed: Record) -> Result<(), String> {
         write(&*self.disk, &changed)
             .map_err(|error| format!("the identity was not stored: {error}"))?;
         *record = changed;
@@ -154,7 +180,8 @@ fn read(disk: &dyn Disk) -> Result<Option<Record>, IdentityError> {
         peers.insert(number, directory_of(directory)?);
     }
     let directory = directory_of(&file.directory)?;
-    Ok(Some(Record { node: file.node, directory, starts: file.starts, peers }))
+    let File { node, starts, settled, .. } = file;
+    Ok(Some(Record { node, directory, starts, settled, peers }))
 }
 
 fn write(disk: &dyn Disk, record: &Record) -> io::Result<()> {
@@ -164,8 +191,8 @@ fn write(disk: &dyn Disk, record: &Record) -> io::Result<()> {
     // Writing into memory does not fail.
     let _infallible = write!(
         text,
-        "node = {}\ndirectory = \"{:032x}\"\nstarts = {}\n\n[peers]\n",
-        record.node, record.directory, record.starts
+        "node = {}\ndirectory = \"{:032x}\"\nstarts = {}\nsettled = {}\n\n[peers]\n",
+        record.node, record.directory, record.starts, record.settled
     );
     for (peer, directory) in &record.peers {
         let _infallible = writeln!(text, "{peer} = \"{directory:032x}\"");

@@ -1,4 +1,8 @@
-//! What a node sees to from time to time: elections after a start, snapshots, and that time goes on.
+//! What a node sees to from time to time: whether it stands for election, snapshots, and that time goes on.
+//!
+//! A node stands for election when the promises of an earlier start are over, when it has met the others,
+//! and when its clock is right; with a wrong clock only after long without any leader, for then nobody
+//! better can be elected, and it hands leadership over once the others have what it has.
 //!
 //! Expired entries are swept up to the largest stamp in the log, which every node agrees on; so a leader
 //! with something that can expire puts a stamp into the log now and then, when nothing else does.
@@ -13,7 +17,9 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::Raft;
 use super::clock::NodeClock;
 use super::entry::Packer;
+use super::identity::IdentityStore;
 use super::leadership::Leadership;
+use super::skew::Skew;
 use super::state::Progress;
 use super::types::{NodeId, Payload};
 
@@ -31,19 +37,29 @@ pub(crate) struct Keeper {
     pub(crate) progress: Arc<Progress>,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) snapshot_bytes: u64,
+    pub(crate) identity: Arc<IdentityStore>,
+    pub(crate) skew: Arc<Skew>,
     /// How long after the start this node may stand for election.
     pub(crate) stands_from: Duration,
+    /// With a clock that is off, it stands only when there was no leader for so long.
+    pub(crate) patience_with_others: Duration,
 }
 
 impl Keeper {
     /// Runs until Raft stops.
     pub(crate) async fn run(self) {
         tokio::time::sleep_until(Instant::now() + self.stands_from).await;
-        self.raft.runtime_config().elect(true);
+        let mut led = Instant::now();
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
+            if self.leadership.borrow().leader.is_some() {
+                led = Instant::now();
+            }
+            let in_need = led.elapsed() > self.patience_with_others;
+            let stands = self.identity.settled() && (!self.skew.is_outlier() || in_need);
+            self.raft.runtime_config().elect(stands);
             if self.leads() && self.time_stands_still() && self.something_expires() {
                 let stamp = self.clock.now().max(self.progress.stamp());
                 let payload = Payload(Packer::new(stamp).finish());

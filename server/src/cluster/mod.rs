@@ -4,10 +4,12 @@
 //! who waits; a read passes `read` and looks at the engine. Reading order: `node` (how a node is put
 //! together), `entry` and `origins` (what is in the log, exactly once), `propose`, `waiting` and `post`
 //! (writes), `lease`, `leadership` and `read` (reads), `state` and `snapshot` (the state
-//! machine), `log_store` over `log` over `disk`, `network` and `service` (peers).
+//! machine), `log_store` over `log` over `disk`, `network` and `service` (peers), `identity`, `arrival`,
+//! `skew` and `permit` (who may vote and lead).
 //!
 //! Nothing outside this folder names a type of openraft, and nothing inside knows commands or RESP.
 
+mod arrival;
 pub mod clock;
 mod codec;
 pub mod disk;
@@ -24,10 +26,12 @@ pub mod mutant;
 mod network;
 pub mod node;
 mod origins;
+mod permit;
 mod post;
 mod propose;
 mod read;
 mod service;
+mod skew;
 mod snapshot;
 mod state;
 mod touch;

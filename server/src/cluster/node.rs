@@ -15,8 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
+use super::arrival::arrive;
 use super::clock::NodeClock;
-use super::codec::{decode, encode};
+use super::codec::encode;
 use super::disk::{DirectoryLock, Disk, LockError};
 use super::entry::Origin;
 use super::gate::{Gate, Inside};
@@ -31,18 +32,22 @@ use super::mutant::{self, Mutant};
 use super::network::frame::{Purpose, limits_of};
 use super::network::link::{CallError, Identity, Link};
 use super::network::raft::Network;
+use super::network::secure::Security;
 use super::network::urgency::Urgency;
 use super::network::{TcpListener, kind};
+use super::permit::permit;
 use super::post::Post;
 use super::propose::Proposer;
 use super::read::{ReadSources, Reads};
-use super::service::{NodeStatus, Peers};
+use super::service::Peers;
+use super::skew::{ClockWatch, Skew};
 use super::snapshot::SnapshotStore;
 use super::state::{Progress, StateMachine};
 use super::touch::Touches;
-use super::types::{Member, NodeId};
+use super::types::NodeId;
 use super::waiting::{Answer, Unavailable, Waiting};
 use super::{Raft, network};
+use crate::net::tls::PeerTls;
 
 /// How a node is set up.
 #[derive(Clone, Debug)]
@@ -61,6 +66,8 @@ pub struct ClusterConfig {
     pub election: Duration,
     /// How long a request waits for the cluster before it is answered with an error.
     pub patience: Duration,
+    /// A node whose wall clock is further off than this does not lead; zero for as far as it likes.
+    pub clock_skew_max: Duration,
     /// A snapshot is taken when so many bytes were logged since the last, or as many as the store holds.
     pub snapshot_bytes: u64,
     /// How the log is kept.
@@ -78,6 +85,7 @@ impl ClusterConfig {
             heartbeat: Duration::from_millis(80),
             election: Duration::from_millis(400),
             patience: Duration::from_millis(1500),
+            clock_skew_max: Duration::from_millis(500),
             snapshot_bytes: 64 << 20,
             log: LogOptions::default(),
         }
@@ -137,6 +145,10 @@ pub struct ClusterStatus {
     pub snapshot: u64,
     /// Whether this node may answer reads on its own.
     pub lease: bool,
+    /// By how many milliseconds, at least, this node's wall clock is ahead of the middle one of all.
+    pub clock_ahead_millis: i64,
+    /// Whether that is too far for this node to lead.
+    pub clock_outlier: bool,
     /// Members: number, address, whether it has a vote, and on the leader how far it has the log.
     pub members: Vec<MemberStatus>,
 }
@@ -169,6 +181,7 @@ pub struct Cluster {
     leadership: watch::Receiver<Leadership>,
     log: Arc<Log>,
     own: Identity,
+    pub(super) skew: Arc<Skew>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     touches: Arc<Touches>,
     runtime: Handle,
@@ -198,6 +211,8 @@ pub struct Parts {
     pub draw: u128,
     /// Where peers connect; `None` for a node without peers.
     pub listener: Option<TcpListener>,
+    /// TLS for the connections between peers.
+    pub tls: Option<PeerTls>,
     /// Told when the node cannot go on: its disk failed, or a peer refuses it.
     pub fatal: Fatal,
 }
@@ -211,7 +226,7 @@ impl Cluster {
     /// Returns when the node has recovered what its directory holds and serves its peers. It may have no
     /// leader yet.
     pub async fn start(config: ClusterConfig, parts: Parts) -> Result<Arc<Self>, ClusterError> {
-        let Parts { disk, log_disk, engine, clock, draw, listener, fatal } = parts;
+        let Parts { disk, log_disk, engine, clock, draw, listener, tls, fatal } = parts;
         let directory = disk.directory().display().to_string();
         let storage = |source| ClusterError::Storage { directory: directory.clone(), source };
         let lock = disk.lock()?;
@@ -219,7 +234,12 @@ impl Cluster {
             .map_err(|source| ClusterError::Identity { directory: directory.clone(), source })?;
         let identity = Arc::new(identity);
         let limits = limits_of(engine.sizes());
-        let own = Identity { node: config.node, known: Arc::clone(&identity), limits };
+        let own = Identity {
+            node: config.node,
+            known: Arc::clone(&identity),
+            limits,
+            security: Security::new(tls),
+        };
         let (log, recovered) = Log::open(log_disk, config.log.clone())?;
         let log = Arc::new(log);
         let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk)).map_err(storage)?);
@@ -274,11 +294,12 @@ impl Cluster {
 
         let alone = super::leadership::is_alone(&raft, config.node);
         let holds = if empty || alone { Duration::ZERO } else { promise };
+        let skew = Arc::new(Skew::new(config.clock_skew_max));
         let peers = Arc::new(Peers {
             raft: raft.clone(),
-            own: config.node,
-            limits,
-            identity,
+            own: own.clone(),
+            skew: Arc::clone(&skew),
+            initial: config.initial.clone(),
             clock: Arc::clone(&clock),
             proposer: proposer.clone(),
             reads: Arc::clone(&sources),
@@ -300,19 +321,34 @@ impl Cluster {
             )),
         ];
         if let Some(listener) = listener {
-            tasks.push(tokio::spawn(network::accept::accept(listener, peers)));
+            tasks.push(tokio::spawn(network::accept::accept(
+                listener,
+                own.security.clone(),
+                peers,
+            )));
         }
-        if empty && !config.initial.is_empty() {
-            if !config.initial.contains_key(&config.node) {
-                return Err(ClusterError::NotInitial(config.node));
-            }
-            let (raft, own, config) = (raft.clone(), own.clone(), config.clone());
+        let begins = empty && !config.initial.is_empty();
+        if begins && !config.initial.contains_key(&config.node) {
+            return Err(ClusterError::NotInitial(config.node));
+        }
+        if begins || !identity.settled() {
+            let arriving = arrive(raft.clone(), own.clone(), config.clone(), begins);
             tasks.push(tokio::spawn(async move {
-                if let Err(error) = begin(&raft, own, &config).await {
+                if let Err(error) = arriving.await {
                     fatal(error.to_string());
                 }
             }));
         }
+        let clocks = ClockWatch {
+            raft: raft.clone(),
+            own: own.clone(),
+            clock: Arc::clone(&clock),
+            skew: Arc::clone(&skew),
+            lease: Arc::clone(&lease),
+            leadership: leadership.clone(),
+            every: config.election * 2,
+        };
+        tasks.push(tokio::spawn(clocks.run()));
         let touches = Arc::new(Touches::default());
         tasks.push(tokio::spawn(Arc::clone(&touches).run(proposer.clone(), config.patience)));
         let keeper = Keeper {
@@ -323,7 +359,10 @@ impl Cluster {
             progress: Arc::clone(&progress),
             leadership: leadership.clone(),
             snapshot_bytes: config.snapshot_bytes,
+            identity,
+            skew: Arc::clone(&skew),
             stands_from: holds,
+            patience_with_others: config.election * 10,
         };
         tasks.push(tokio::spawn(keeper.run()));
         Ok(Arc::new(Self {
@@ -340,6 +379,7 @@ impl Cluster {
             leadership,
             log,
             own,
+            skew,
             tasks: Mutex::new(tasks),
             touches,
             runtime: Handle::current(),
@@ -435,6 +475,8 @@ impl Cluster {
             last_log: metrics.last_log_index.unwrap_or(0),
             snapshot: metrics.snapshot.map_or(0, |id| id.index),
             lease: self.lease.holds(),
+            clock_ahead_millis: self.skew.ahead_millis(),
+            clock_outlier: self.skew.is_outlier(),
             members: members.collect(),
         }
     }
@@ -476,6 +518,7 @@ impl Cluster {
         match leadership.leader {
             None => Err("no leader is known, so nothing can be changed".to_owned()),
             Some(leader) if leader == self.own.node => {
+                permit(&self.raft, &self.own, &self.skew, &change).await?;
                 membership::apply(&self.raft, &self.lease, change).await
             }
             Some(leader) => {
@@ -513,7 +556,8 @@ impl Cluster {
         }
         let others =
             status.members.iter().filter(|member| member.voter && member.node != self.own.node);
-        let Some(successor) = others.max_by_key(|member| member.matched) else { return };
+        let fitness = |member: &&MemberStatus| (self.skew.may_lead(member.node), member.matched);
+        let Some(successor) = others.max_by_key(fitness) else { return };
         if membership::apply(&self.raft, &self.lease, Change::Transfer(successor.node))
             .await
             .is_err()
@@ -557,51 +601,4 @@ fn raft_config(config: &ClusterConfig) -> Result<openraft::Config, ClusterError>
         ..openraft::Config::default()
     };
     raft.validate().map_err(|error| ClusterError::Raft(error.to_string()))
-}
-
-/// A new cluster begins when a majority of its initial nodes are there and know nothing of an older one.
-async fn begin(raft: &Raft, own: Identity, config: &ClusterConfig) -> Result<(), ClusterError> {
-    let members: BTreeMap<NodeId, Member> = config
-        .initial
-        .iter()
-        .map(|(node, address)| (*node, Member { address: address.clone() }))
-        .collect();
-    let others: Vec<Link> = config
-        .initial
-        .iter()
-        .filter(|(node, _)| **node != config.node)
-        .map(|(node, address)| Link::new(own.clone(), *node, address.clone(), Purpose::Ask))
-        .collect();
-    loop {
-        let mut agreeing = 1;
-        for link in &others {
-            match link.call(kind::STATUS, Bytes::new(), Duration::from_millis(500)).await {
-                Ok(answer) => {
-                    let status = decode::<NodeStatus>(&answer);
-                    if status.is_ok_and(|status| status.pristine) {
-                        agreeing += 1;
-                    } else {
-                        // There is a cluster already: its leader will bring this node up to date.
-                        return Ok(());
-                    }
-                }
-                Err(error @ CallError::Refused { .. }) => {
-                    return Err(ClusterError::Refused(error.to_string()));
-                }
-                Err(_) => {}
-            }
-        }
-        if raft.is_initialized().await.unwrap_or(true) {
-            return Ok(());
-        }
-        if agreeing * 2 > members.len() {
-            // Every initial node does so with the same members, and the first one's entry stands.
-            return match raft.initialize(members).await {
-                Ok(()) => Ok(()),
-                Err(_) if raft.is_initialized().await.unwrap_or(false) => Ok(()),
-                Err(error) => Err(ClusterError::Raft(error.to_string())),
-            };
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
 }

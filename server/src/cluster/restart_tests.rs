@@ -67,6 +67,7 @@ async fn start(
             clock: Arc::new(SystemClock::default()),
             draw: u128::from(node),
             listener: Some(listener),
+            tls: None,
             fatal: Arc::new(|_reason| {}),
         };
         nodes.insert(node, Cluster::start(config, parts).await.expect("it starts"));

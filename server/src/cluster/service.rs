@@ -1,5 +1,6 @@
 //! What a node does for its peers: votes, entries, snapshots, forwarded writes, read points, answers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +11,16 @@ use serde::{Deserialize, Serialize};
 use super::Raft;
 use super::clock::NodeClock;
 use super::codec::{self, decode, encode};
-use super::identity::IdentityStore;
 use super::membership::{self, Change};
 use super::network::accept::{Reply, Service};
-use super::network::frame::{Greeting, Limits, Welcome};
+use super::network::frame::{Greeting, Welcome};
 use super::network::kind;
+use super::network::link::Identity;
 use super::network::urgency::Urgency;
+use super::permit::permit;
 use super::propose::Proposer;
 use super::read::ReadSources;
+use super::skew::Skew;
 use super::snapshot::{Receiving, SnapshotStore};
 use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
 
@@ -26,6 +29,8 @@ use super::types::{NodeId, SnapshotMeta, TypeConfig, Vote};
 pub(crate) struct NodeStatus {
     /// Whether it has neither log nor snapshot.
     pub(crate) pristine: bool,
+    /// Whether it has met enough of the others to vote.
+    pub(crate) settled: bool,
     /// Its wall clock, in milliseconds.
     pub(crate) wall_millis: u64,
 }
@@ -33,9 +38,10 @@ pub(crate) struct NodeStatus {
 /// The serving side of one node.
 pub(crate) struct Peers {
     pub(crate) raft: Raft,
-    pub(crate) own: NodeId,
-    pub(crate) limits: Limits,
-    pub(crate) identity: Arc<IdentityStore>,
+    pub(crate) own: Identity,
+    pub(crate) skew: Arc<Skew>,
+    /// Where the initial nodes are reached: of others the log says it.
+    pub(crate) initial: BTreeMap<NodeId, String>,
     pub(crate) clock: Arc<dyn NodeClock>,
     pub(crate) proposer: Proposer,
     pub(crate) reads: Arc<ReadSources>,
@@ -50,7 +56,15 @@ fn text(error: impl std::fmt::Display) -> String {
 }
 
 impl Peers {
+    fn is_settled(&self) -> Result<(), String> {
+        if self.own.known.settled() {
+            return Ok(());
+        }
+        Err("new here: it has not met all the others yet".to_owned())
+    }
+
     fn may_vote(&self) -> Result<(), String> {
+        self.is_settled()?;
         if self.clock.elapsed() < self.holds_votes_until {
             return Err("just started: an earlier promise may still hold".to_owned());
         }
@@ -60,29 +74,50 @@ impl Peers {
     async fn status(&self) -> Reply {
         let initialized = self.raft.is_initialized().await.map_err(text)?;
         let wall_millis = self.clock.now().millis();
-        Ok(encode(&NodeStatus { pristine: !initialized, wall_millis }))
+        let settled = self.own.known.settled();
+        Ok(encode(&NodeStatus { pristine: !initialized, settled, wall_millis }))
+    }
+
+    fn may_lead(&self) -> Result<(), String> {
+        // The promise of an earlier start is no obstacle: whoever hands leadership over gave its lease up.
+        self.is_settled()?;
+        if self.skew.is_outlier() {
+            return Err("its clock differs from the others' by more than clock-skew-max".to_owned());
+        }
+        Ok(())
+    }
+
+    async fn change(&self, change: Change) -> Result<(), String> {
+        permit(&self.raft, &self.own, &self.skew, &change).await?;
+        membership::apply(&self.raft, &self.reads.lease, change).await
     }
 }
 
 impl Service for Peers {
     type Receiving = Option<Incoming>;
 
+    fn address_of(&self, node: NodeId) -> Option<String> {
+        let member = membership::members(&self.raft).remove(&node);
+        member.map(|member| member.address).or_else(|| self.initial.get(&node).cloned())
+    }
+
     fn welcome(&self, greeting: &Greeting) -> Welcome {
-        if greeting.to != self.own {
-            return Err(format!("this is node {}, not node {}", self.own, greeting.to));
+        let own = self.own.node;
+        if greeting.to != own {
+            return Err(format!("this is node {own}, not node {}", greeting.to));
         }
-        if greeting.from == self.own {
-            return Err(format!("two nodes have the number {}", self.own));
+        if greeting.from == own {
+            return Err(format!("two nodes have the number {own}"));
         }
-        if greeting.limits != self.limits {
+        if greeting.limits != self.own.limits {
             return Err(format!(
-                "node {} and node {} have different limits: give all nodes the same key-bytes-max, \
+                "node {own} and node {} have different limits: give all nodes the same key-bytes-max, \
                  proto-max-bulk-len, user-bytes-max, session-bytes-max and meta-bytes-max",
-                self.own, greeting.from
+                greeting.from
             ));
         }
-        self.identity.meet(greeting.from, greeting.directory)?;
-        Ok(self.identity.directory())
+        self.own.known.meet(greeting.from, greeting.directory)?;
+        Ok(self.own.known.directory())
     }
 
     async fn answer(self: Arc<Self>, from: NodeId, kind: u8, payload: Bytes) -> Reply {
@@ -99,6 +134,7 @@ impl Service for Peers {
                 Ok(encode(&self.raft.pre_vote(request).await.map_err(text)?))
             }
             kind::TRANSFER => {
+                self.may_lead()?;
                 let request: TransferLeaderRequest<TypeConfig> = decode(&payload).map_err(text)?;
                 Ok(encode(&self.raft.handle_transfer_leader(request).await.map_err(text)?))
             }
@@ -108,7 +144,7 @@ impl Service for Peers {
             }
             kind::READ_INDEX => {
                 self.urgency.asked(from);
-                let leads = self.reads.leadership.borrow().leader == Some(self.own);
+                let leads = self.reads.leadership.borrow().leader == Some(self.own.node);
                 if !leads {
                     return Err("this node is not the leader".to_owned());
                 }
@@ -117,7 +153,7 @@ impl Service for Peers {
             kind::STATUS => self.status().await,
             kind::MEMBERSHIP => {
                 let change: Change = decode(&payload).map_err(text)?;
-                membership::apply(&self.raft, &self.reads.lease, change).await?;
+                self.change(change).await?;
                 Ok(Bytes::new())
             }
             other => Err(format!("request kind {other} is not known here: finish the upgrade")),

@@ -26,8 +26,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         flags: Flags::STALE.with(Flags::LOADING),
         summary: "Returns what this node knows of its cluster: leader, term, how far it has applied the \
                   log, and the members.",
-        reply: "Map: node, leader (or null), term, applied, last-log, snapshot, lease, members (a list of \
-                maps: node, address, voter, matched)",
+        reply: "Map: node, leader (or null), term, applied, last-log, snapshot, lease, clock-ahead (milliseconds), \
+                clock-outlier, members (a list of maps: node, address, voter, matched)",
         run: Run::Local(status),
         ..CHANGE
     },
@@ -78,7 +78,7 @@ fn id(request: &Request<'_>) -> Result<u64, CommandError> {
 fn status(context: &mut LocalContext<'_>, _: &Request<'_>) -> Result<(), CommandError> {
     let status = cluster(context)?.status();
     let reply = &mut context.reply;
-    reply.map(8);
+    reply.map(10);
     reply.bulk(b"node");
     reply.integer(status.node as i64);
     reply.bulk(b"leader");
@@ -87,14 +87,16 @@ fn status(context: &mut LocalContext<'_>, _: &Request<'_>) -> Result<(), Command
         None => reply.null(),
     }
     for (name, number) in [
-        (&b"term"[..], status.term),
-        (b"applied", status.applied),
-        (b"last-log", status.last_log),
-        (b"snapshot", status.snapshot),
-        (b"lease", u64::from(status.lease)),
+        (&b"term"[..], status.term as i64),
+        (b"applied", status.applied as i64),
+        (b"last-log", status.last_log as i64),
+        (b"snapshot", status.snapshot as i64),
+        (b"lease", i64::from(status.lease)),
+        (b"clock-ahead", status.clock_ahead_millis),
+        (b"clock-outlier", i64::from(status.clock_outlier)),
     ] {
         reply.bulk(name);
-        reply.integer(number as i64);
+        reply.integer(number);
     }
     reply.bulk(b"members");
     reply.array(status.members.len());

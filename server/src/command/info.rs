@@ -203,6 +203,8 @@ fn replication(page: &mut Page<'_>) {
     page.line("raft_last_log", status.last_log);
     page.line("raft_snapshot", status.snapshot);
     page.line("raft_members", status.members.len());
+    page.line("raft_clock_ahead_millis", status.clock_ahead_millis);
+    page.line("raft_clock_outlier", u8::from(status.clock_outlier));
 }
 
 fn processor(page: &mut Page<'_>) {

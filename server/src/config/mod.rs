@@ -80,6 +80,16 @@ pub struct Config {
     pub election_timeout: u64,
     /// How long a request waits for the cluster, in milliseconds.
     pub cluster_timeout: u64,
+    /// A node whose clock is off by more milliseconds does not lead; 0 for no limit.
+    pub clock_skew_max: u64,
+    /// Whether the nodes of a cluster talk to each other under TLS.
+    pub tls_cluster: bool,
+    /// The file with this node's certificate.
+    pub tls_cert_file: String,
+    /// The file with its key.
+    pub tls_key_file: String,
+    /// The file with the authorities that are trusted.
+    pub tls_ca_cert_file: String,
     /// Bytes of log after which a snapshot is taken, or as many as the store holds if that is more.
     pub snapshot_bytes: u64,
     /// The file the settings were read from.
@@ -120,6 +130,11 @@ impl Default for Config {
             heartbeat_interval: 0,
             election_timeout: 0,
             cluster_timeout: 0,
+            clock_skew_max: 0,
+            tls_cluster: false,
+            tls_cert_file: String::new(),
+            tls_key_file: String::new(),
+            tls_ca_cert_file: String::new(),
             snapshot_bytes: 0,
             file: None,
         };
@@ -179,6 +194,11 @@ impl Config {
         }
         if initial.len() > 1 && self.cluster_port == 0 {
             return refuse("cluster-port", "a node needs a port that its peers connect to".into());
+        }
+        let files = [&self.tls_cert_file, &self.tls_key_file, &self.tls_ca_cert_file];
+        if self.tls_cluster && files.iter().any(|file| file.is_empty()) {
+            let needed = "it needs tls-cert-file, tls-key-file and tls-ca-cert-file";
+            return refuse("tls-cluster", needed.into());
         }
         if self.heartbeat_interval * 3 > self.election_timeout {
             let message = "argument must be at least three times heartbeat-interval".into();

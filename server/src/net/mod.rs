@@ -9,4 +9,5 @@ pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod relay;
 mod replicated;
+pub(crate) mod tls;
 pub(crate) mod worker;

@@ -59,15 +59,23 @@ fn kill_under_load(rounds: u64, environment: &[(&str, &str)]) {
     std::fs::remove_dir_all(folder).ok();
 }
 
+/// How often to kill: a few times with every change, as often as `HALLPASS_ROUNDS` says when somebody asks.
+fn rounds() -> u64 {
+    match std::env::var("HALLPASS_ROUNDS") {
+        Ok(rounds) => rounds.parse().expect("HALLPASS_ROUNDS is a number"),
+        Err(_) => 5,
+    }
+}
+
 #[test]
 fn kill_9_loses_nothing_acknowledged() {
-    kill_under_load(5, &[]);
+    kill_under_load(rounds(), &[]);
 }
 
 /// The volatile disk holds unsynced bytes in the process: this kill is a power loss.
 #[test]
 fn power_loss_loses_nothing_acknowledged() {
-    kill_under_load(5, &[("HALLPASS_VOLATILE_DISK", "1")]);
+    kill_under_load(rounds(), &[("HALLPASS_VOLATILE_DISK", "1")]);
 }
 
 /// Promise 1 over a restart, with a snapshot in between.

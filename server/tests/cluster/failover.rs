@@ -93,9 +93,7 @@ fn sigterm_hands_leadership_over() {
     let leader = cluster.leader();
     let mut client = cluster.connect(leader);
     let id = create(&mut client, "alice");
-    cluster.server(leader).terminate();
-    assert_eq!(cluster.server(leader).wait_for_exit().code(), Some(0));
-    cluster.kill(leader);
+    cluster.stop(leader);
     let successor = cluster.leader();
     assert_ne!(successor, leader);
     let mut client = cluster.connect(successor);

@@ -76,6 +76,39 @@ fn a_node_that_lost_its_data_cannot_come_back_under_its_number() {
     assert!(error.contains("another data directory"), "{error}");
 }
 
+/// Only one node ever met the lost directory, and it is down: the other one would believe the new one, and
+/// the two would be a majority that knows nothing of what was acknowledged.
+#[test]
+fn a_node_that_lost_its_data_has_no_vote_while_one_is_away_that_knows_better() {
+    let fast =
+        ["--heartbeat-interval", "50", "--election-timeout", "200", "--cluster-timeout", "4000"];
+    let mut cluster = Cluster::start_with(3, &fast);
+    let leader = cluster.leader();
+    create(&mut cluster.connect(leader), "alice");
+    let (ignorant, wiped, knowing) = (1, 2, 3);
+    (1..=3).for_each(|number| cluster.kill(number));
+    let identity = cluster.directory(ignorant).join("identity.toml");
+    let text = std::fs::read_to_string(&identity).expect("the identity is there");
+    let known: Vec<&str> = text.lines().filter(|line| !line.starts_with("2 = ")).collect();
+    assert_eq!(known.len() + 1, text.lines().count(), "node 1 knows node 2: {text}");
+    std::fs::write(&identity, known.join("\n")).expect("the directory is writable");
+    std::fs::remove_dir_all(cluster.directory(wiped)).expect("the directory is there");
+    cluster.restart(ignorant);
+    cluster.restart(wiped);
+    wait_until("the new directory to wait", || {
+        cluster.server(wiped).output().contains("no vote until it has met the nodes [3]")
+    });
+    for number in [ignorant, wiped] {
+        let reply = cluster.connect(number).run("SET key value");
+        assert!(reply.is_unavailable(), "node {number}: {reply}");
+    }
+    cluster.restart(knowing);
+    assert_eq!(cluster.server(wiped).wait_for_exit().code(), Some(2));
+    let output = cluster.server(wiped).output();
+    assert!(output.contains("another data directory"), "{output}");
+    assert_eq!(insist(&mut cluster.connect(ignorant), "SESSION.COUNT alice").integer(), 1);
+}
+
 #[test]
 fn leadership_goes_where_it_is_sent() {
     let mut cluster = Cluster::start(3);

@@ -9,8 +9,10 @@
 mod support;
 
 mod durable;
+mod encrypted;
 mod failover;
 mod joining;
+mod rolling;
 mod serving;
 
 use support::client::Client;

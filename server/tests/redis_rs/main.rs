@@ -1,4 +1,5 @@
-//! The `redis` crate as a Rust program uses it, in RESP2 and RESP3, against a server of the test's own.
+//! The `redis` crate as a Rust program uses it, in RESP2 and RESP3: against a server of the test's own, and
+//! against the leader and a follower of a cluster of three.
 
 #![allow(clippy::unwrap_used, reason = "in a test a failure is a panic")]
 #![allow(clippy::disallowed_types, reason = "the crate's own replies come as standard maps")]
@@ -11,19 +12,45 @@ use redis::{
     ServerErrorKind, SetExpiry, SetOptions, Value,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use support::cluster::Cluster;
 use support::server::{Server, is_hallpass};
 use support::wait_until;
 
-/// Runs `check` on a new server in both protocols.
-fn in_both_protocols(check: impl Fn(&mut Connection)) {
+/// Runs `check` in both protocols on a new server, and on two nodes of a cluster, emptied before. There in RESP3
+/// only: what a node's part is has nothing to do with how replies are written.
+fn everywhere(check: impl Fn(&mut Connection)) {
     for protocol in ["resp2", "resp3"] {
         let server = Server::start();
-        check(&mut connect(&server, &format!("/?protocol={protocol}")));
+        check(&mut connect(server.address(), protocol));
+    }
+    if !is_hallpass() {
+        return;
+    }
+    let cluster = shared_cluster();
+    let mut cluster = cluster.lock().unwrap_or_else(PoisonError::into_inner);
+    for number in [cluster.leader(), cluster.follower()] {
+        let mut connection = connect(cluster.server(number).address(), "resp3");
+        redis::cmd("FLUSHALL").exec(&mut connection).unwrap();
+        check(&mut connection);
     }
 }
 
-fn connect(server: &Server, rest: &str) -> Connection {
-    let client = redis::Client::open(format!("redis://{}{rest}", server.address())).unwrap();
+/// The cluster that tests share, one after the other. It ends with the last test that holds it: nothing
+/// would stop the processes of a static.
+fn shared_cluster() -> Arc<Mutex<Cluster>> {
+    static SHARED: Mutex<Weak<Mutex<Cluster>>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let cluster = Arc::new(Mutex::new(Cluster::start(3)));
+        *shared = Arc::downgrade(&cluster);
+        cluster
+    })
+}
+
+fn connect(address: SocketAddr, protocol: &str) -> Connection {
+    let client = redis::Client::open(format!("redis://{address}/?protocol={protocol}")).unwrap();
     client.get_connection().unwrap()
 }
 
@@ -35,7 +62,7 @@ fn refused<T: std::fmt::Debug>(result: RedisResult<T>) -> RedisError {
 
 #[test]
 fn strings_and_options() {
-    in_both_protocols(|connection| {
+    everywhere(|connection| {
         assert_eq!(connection.get::<_, Option<String>>("missing").unwrap(), None);
         connection.set::<_, _, ()>("key", "value").unwrap();
         assert_eq!(connection.get::<_, String>("key").unwrap(), "value");
@@ -64,7 +91,7 @@ fn strings_and_options() {
 
 #[test]
 fn hashes_sets_sorted_sets_and_lists() {
-    in_both_protocols(|connection| {
+    everywhere(|connection| {
         connection.hset_multiple::<_, _, _, ()>("hash", &[("a", 1), ("b", 2)]).unwrap();
         let hash: BTreeMap<String, i64> = connection.hgetall("hash").unwrap();
         assert_eq!(hash, BTreeMap::from([("a".to_owned(), 1), ("b".to_owned(), 2)]));
@@ -100,7 +127,7 @@ fn hashes_sets_sorted_sets_and_lists() {
 
 #[test]
 fn keys_and_time() {
-    in_both_protocols(|connection| {
+    everywhere(|connection| {
         connection.set_ex::<_, _, ()>("key", "value", 100).unwrap();
         assert!(connection.persist::<_, bool>("key").unwrap());
         assert!(connection.expire::<_, bool>("key", 50).unwrap());
@@ -114,7 +141,7 @@ fn keys_and_time() {
 
 #[test]
 fn iterators_see_each_element_once() {
-    in_both_protocols(|connection| {
+    everywhere(|connection| {
         let names: BTreeSet<String> = (0..1_000).map(|number| format!("key:{number}")).collect();
         let mut pipeline = redis::pipe();
         for name in &names {
@@ -138,7 +165,7 @@ fn iterators_see_each_element_once() {
 
 #[test]
 fn pipelines_binary_and_large_values() {
-    in_both_protocols(|connection| {
+    everywhere(|connection| {
         let mut pipeline = redis::pipe();
         for number in 0..5_000 {
             pipeline.set(number, number).ignore().get(number);
@@ -156,7 +183,7 @@ fn pipelines_binary_and_large_values() {
 
 #[test]
 fn errors_are_typed() {
-    in_both_protocols(|connection| {
+    everywhere(|connection| {
         connection.set::<_, _, ()>("key", "text").unwrap();
         let error = refused(connection.lpush::<_, _, ()>("key", "a"));
         assert_eq!(error.code(), Some("WRONGTYPE"));
@@ -190,7 +217,7 @@ fn sessions() {
     if !is_hallpass() {
         return;
     }
-    in_both_protocols(|connection| {
+    everywhere(|connection| {
         let mut session = |name: &str, arguments: &[&str]| {
             redis::cmd(&format!("SESSION.{name}")).arg(arguments).query::<Value>(connection)
         };

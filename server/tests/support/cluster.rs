@@ -110,6 +110,14 @@ impl Cluster {
         self.nodes[number - 1].server = None;
     }
 
+    /// Stops a node as a service manager does, and waits for its end.
+    #[track_caller]
+    pub(crate) fn stop(&mut self, number: usize) {
+        self.server(number).terminate();
+        assert_eq!(self.server(number).wait_for_exit().code(), Some(0));
+        self.nodes[number - 1].server = None;
+    }
+
     /// A node's process.
     #[track_caller]
     pub(crate) fn server(&mut self, number: usize) -> &mut Server {

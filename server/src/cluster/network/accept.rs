@@ -20,7 +20,8 @@ use super::frame::{
     Frame, FrameReader, Greeting, Purpose, REPLY_ERROR, REPLY_OK, Welcome, put_frame,
     read_greeting, send_welcome,
 };
-use super::socket::{OwnedReadHalf, OwnedWriteHalf, TcpListener, TcpStream};
+use super::secure::{Reading, Security, Stream, Writing};
+use super::socket::{TcpListener, TcpStream};
 use crate::cluster::types::NodeId;
 
 /// How long a caller may take to say who it is.
@@ -37,6 +38,9 @@ pub(crate) type Reply = Result<Bytes, String>;
 pub(crate) trait Service: Send + Sync + 'static {
     /// A snapshot on its way here.
     type Receiving: Send;
+
+    /// Where a node is reached, if that is known here.
+    fn address_of(&self, node: NodeId) -> Option<String>;
 
     /// Whether this node serves a caller, and what it answers to the greeting.
     fn welcome(&self, greeting: &Greeting) -> Welcome;
@@ -65,11 +69,24 @@ pub(crate) trait Service: Send + Sync + 'static {
 }
 
 /// Accepts peers until the task is dropped.
-pub(crate) async fn accept<S: Service>(listener: TcpListener, service: Arc<S>) {
+pub(crate) async fn accept<S: Service>(listener: TcpListener, security: Security, service: Arc<S>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _address)) => {
-                tokio::spawn(serve(stream, Arc::clone(&service)));
+            Ok((stream, address)) => {
+                let (security, service) = (security.clone(), Arc::clone(&service));
+                tokio::spawn(async move {
+                    let greeted = timeout(GREETING_TIMEOUT, greeted(stream, &security));
+                    match greeted.await {
+                        Ok(Ok((stream, greeting))) => {
+                            serve(stream, greeting, security, service).await;
+                        }
+                        // Not a peer, or not one of this cluster's: there is nobody to tell.
+                        Ok(Err(error)) => {
+                            security.refuse(format!("a peer from {}: {error}", address.ip()));
+                        }
+                        Err(_) => {}
+                    }
+                });
             }
             Err(error) => {
                 crate::log::line(format_args!("cannot accept a peer's connection: {error}"));
@@ -79,14 +96,31 @@ pub(crate) async fn accept<S: Service>(listener: TcpListener, service: Arc<S>) {
     }
 }
 
-async fn serve<S: Service>(mut stream: TcpStream, service: Arc<S>) {
-    let Ok(Ok(greeting)) = timeout(GREETING_TIMEOUT, read_greeting(&mut stream)).await else {
-        // Not a peer, or one that gave up: there is nobody to tell.
-        return;
+async fn greeted(stream: TcpStream, security: &Security) -> io::Result<(Stream, Greeting)> {
+    stream.set_nodelay(true)?;
+    let mut stream = security.accepted(stream).await?;
+    let greeting = read_greeting(&mut stream).await?;
+    Ok((stream, greeting))
+}
+
+async fn serve<S: Service>(
+    mut stream: Stream,
+    greeting: Greeting,
+    security: Security,
+    service: Arc<S>,
+) {
+    let address = service.address_of(greeting.from);
+    let genuine = address.map_or(Ok(()), |address| stream.is_for(&address));
+    let welcome = match genuine {
+        Ok(()) => service.welcome(&greeting),
+        Err(reason) => {
+            let text = format!("node {} is not who it says it is: {reason}", greeting.from);
+            security.refuse(text.clone());
+            Err(text)
+        }
     };
-    let welcome = service.welcome(&greeting);
     let welcomed = welcome.is_ok();
-    if stream.set_nodelay(true).is_err() || send_welcome(&mut stream, &welcome).await.is_err() {
+    if send_welcome(&mut stream, &welcome).await.is_err() {
         return;
     }
     if !welcomed {
@@ -110,8 +144,8 @@ fn put_reply(output: &mut BytesMut, number: u64, reply: &Reply) {
 }
 
 async fn serve_append<S: Service>(
-    mut reader: FrameReader<OwnedReadHalf>,
-    mut writer: OwnedWriteHalf,
+    mut reader: FrameReader<Reading>,
+    mut writer: Writing,
     service: Arc<S>,
 ) -> io::Result<()> {
     let mut under_way = FuturesOrdered::new();
@@ -121,6 +155,7 @@ async fn serve_append<S: Service>(
             Some((number, reply)) = under_way.next() => {
                 put_reply(&mut output, number, &reply);
                 writer.write_all(&output).await?;
+                writer.flush().await?;
                 output.clear();
             }
             frame = reader.next(), if under_way.len() < UNDER_WAY_MAX => {
@@ -133,8 +168,8 @@ async fn serve_append<S: Service>(
 }
 
 async fn serve_snapshot<S: Service>(
-    mut reader: FrameReader<OwnedReadHalf>,
-    mut writer: OwnedWriteHalf,
+    mut reader: FrameReader<Reading>,
+    mut writer: Writing,
     service: Arc<S>,
 ) -> io::Result<()> {
     let mut receiving = service.receive();
@@ -143,14 +178,15 @@ async fn serve_snapshot<S: Service>(
         let reply = Arc::clone(&service).piece(&mut receiving, kind, payload).await;
         put_reply(&mut output, number, &reply);
         writer.write_all(&output).await?;
+        writer.flush().await?;
         output.clear();
     }
     Ok(())
 }
 
 async fn serve_requests<S: Service>(
-    mut reader: FrameReader<OwnedReadHalf>,
-    writer: OwnedWriteHalf,
+    mut reader: FrameReader<Reading>,
+    writer: Writing,
     service: Arc<S>,
     from: NodeId,
 ) -> io::Result<()> {
@@ -169,7 +205,7 @@ async fn serve_requests<S: Service>(
 }
 
 async fn write_replies(
-    mut writer: OwnedWriteHalf,
+    mut writer: Writing,
     mut replies: mpsc::Receiver<(u64, Reply)>,
 ) -> io::Result<()> {
     let mut output = BytesMut::new();
@@ -179,6 +215,7 @@ async fn write_replies(
             put_reply(&mut output, number, &reply);
         }
         writer.write_all(&output).await?;
+        writer.flush().await?;
         output.clear();
     }
     Ok(())

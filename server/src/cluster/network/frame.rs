@@ -108,7 +108,8 @@ pub(crate) async fn send_greeting(
     bytes.extend_from_slice(MAGIC);
     bytes.put_u8(VERSION);
     put_block(&mut bytes, &block);
-    stream.write_all(&bytes).await
+    stream.write_all(&bytes).await?;
+    stream.flush().await
 }
 
 /// Reads the greeting of whoever connected.
@@ -134,7 +135,8 @@ pub(crate) async fn send_welcome(
 ) -> io::Result<()> {
     let mut bytes = BytesMut::new();
     put_block(&mut bytes, &codec::encode(welcome));
-    stream.write_all(&bytes).await
+    stream.write_all(&bytes).await?;
+    stream.flush().await
 }
 
 /// Reads the answer to a greeting.

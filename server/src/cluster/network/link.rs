@@ -19,7 +19,8 @@ use super::frame::{
     self, FrameReader, Greeting, Limits, Purpose, REPLY_ERROR, REPLY_OK, read_welcome,
     send_greeting,
 };
-use super::socket::{OwnedReadHalf, OwnedWriteHalf, TcpStream};
+use super::secure::{Reading, Security, Stream, Writing};
+use super::socket::TcpStream;
 use crate::cluster::identity::IdentityStore;
 use crate::cluster::types::NodeId;
 
@@ -76,6 +77,8 @@ pub(crate) struct Identity {
     pub(crate) known: Arc<IdentityStore>,
     /// Its limits on sizes.
     pub(crate) limits: Limits,
+    /// Whether connections are under TLS, and with which certificate.
+    pub(crate) security: Security,
 }
 
 /// One peer's connection of one purpose.
@@ -174,14 +177,20 @@ impl Link {
         Ok(open.insert(Open { calls }).clone())
     }
 
-    async fn connect(&self) -> Result<TcpStream, CallError> {
+    async fn connect(&self) -> Result<Stream, CallError> {
         let unreachable = |source| CallError::Unreachable {
             node: self.node,
             address: self.address.clone(),
             source,
         };
-        let mut stream = TcpStream::connect(self.address.as_str()).await.map_err(unreachable)?;
-        stream.set_nodelay(true).map_err(unreachable)?;
+        let security = &self.own.security;
+        let insecure = |error: io::Error| {
+            security.refuse(format!("node {} at {}: {error}", self.node, self.address));
+            unreachable(error)
+        };
+        let socket = TcpStream::connect(self.address.as_str()).await.map_err(unreachable)?;
+        socket.set_nodelay(true).map_err(unreachable)?;
+        let mut stream = security.connected(socket, &self.address).await.map_err(insecure)?;
         let greeting = Greeting {
             from: self.own.node,
             directory: self.own.known.directory(),
@@ -190,7 +199,8 @@ impl Link {
             limits: self.own.limits,
         };
         send_greeting(&mut stream, &greeting).await.map_err(unreachable)?;
-        match read_welcome(&mut stream).await.map_err(unreachable)? {
+        // A certificate that is not taken comes out here: the caller's side of the handshake is over by then.
+        match read_welcome(&mut stream).await.map_err(insecure)? {
             // Called or calling, a peer is who it was before, or it is not talked to.
             Ok(directory) => self.own.known.meet(self.node, directory).map(|()| stream),
             Err(reason) => Err(reason),
@@ -210,11 +220,7 @@ impl Open {
 }
 
 /// Writes calls as they come, until the connection fails or nobody can call any more.
-async fn write_calls(
-    mut writer: OwnedWriteHalf,
-    mut calls: mpsc::Receiver<Call>,
-    waiting: Waiting,
-) {
+async fn write_calls(mut writer: Writing, mut calls: mpsc::Receiver<Call>, waiting: Waiting) {
     let mut number = 0;
     let mut output = BytesMut::new();
     'writing: while let Some(call) = calls.recv().await {
@@ -228,7 +234,7 @@ async fn write_calls(
             frame::put_frame(&mut output, number, call.kind, &call.payload);
             next = if output.len() < WRITE_BYTES { calls.try_recv().ok() } else { None };
         }
-        if writer.write_all(&output).await.is_err() {
+        if writer.write_all(&output).await.is_err() || writer.flush().await.is_err() {
             break;
         }
         output.clear();
@@ -238,7 +244,7 @@ async fn write_calls(
 }
 
 /// Hands answers to whoever asked, until the connection fails.
-async fn read_answers(reader: OwnedReadHalf, waiting: Waiting) {
+async fn read_answers(reader: Reading, waiting: Waiting) {
     let mut reader = FrameReader::new(reader);
     while let Ok(Some(frame)) = reader.next().await {
         let asked = match waiting.lock().as_mut() {

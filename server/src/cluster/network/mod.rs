@@ -1,12 +1,14 @@
 //! The cluster's own network: how nodes call each other, and nothing about what they say.
 //!
-//! [`frame`] is the protocol on the wire, [`link`] the calling side, [`accept`] the serving side, [`raft`]
-//! what openraft wants of a network on top of them, [`urgency`] what may wait to be sent.
+//! [`frame`] is the protocol on the wire, [`link`] the calling side, [`accept`] the serving side, [`secure`] the
+//! TLS that may be between protocol and socket, [`raft`] what openraft wants of a network on top of them,
+//! [`urgency`] what may wait to be sent.
 
 pub(crate) mod accept;
 pub(crate) mod frame;
 pub(crate) mod link;
 pub(crate) mod raft;
+pub(crate) mod secure;
 mod socket;
 pub(crate) mod urgency;
 
