@@ -544,8 +544,13 @@ impl Cluster {
         self.waiting.stop();
         // An error means that Raft has stopped already.
         let _stopped = self.raft.shutdown().await;
-        for task in self.tasks.lock().drain(..) {
+        let tasks = std::mem::take(&mut *self.tasks.lock());
+        for task in &tasks {
             task.abort();
+        }
+        for task in tasks {
+            // Gone for certain, and with it what it held: the next start needs the same port.
+            let _aborted = task.await;
         }
     }
 
