@@ -32,8 +32,11 @@ use super::types::NodeId;
 
 /// How long a peer may take to say how late it is.
 const ASK_PATIENCE: Duration = Duration::from_millis(500);
-/// After leadership was handed over, it is not handed over again for so long.
+/// After leadership was handed over, it is not handed over again for so long: it may have come back because
+/// the others see other clocks.
 const HAND_OVER_EVERY: Duration = Duration::from_secs(30);
+/// After nobody took it, it is offered again.
+const OFFER_EVERY: Duration = Duration::from_secs(3);
 /// So many looks in a row have to say the same before it counts.
 const LOOKS: u32 = 2;
 
@@ -167,7 +170,7 @@ impl ClockWatch {
         let mut links: BTreeMap<NodeId, Link> = BTreeMap::new();
         let mut tick = interval(self.every);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut handed_over: Option<Instant> = None;
+        let mut hand_over_from = Instant::now();
         loop {
             tick.tick().await;
             self.renew(&mut links);
@@ -178,11 +181,12 @@ impl ClockWatch {
             self.skew.observe(&readings.into_iter().flatten().collect());
             if self.skew.is_outlier()
                 && self.leads()
-                && handed_over.is_none_or(|at| at.elapsed() > HAND_OVER_EVERY)
+                && Instant::now() >= hand_over_from
                 && let Some(successor) = self.successor()
             {
-                handed_over = Some(Instant::now());
-                self.hand_over(successor).await;
+                let pause =
+                    if self.hand_over(successor).await { HAND_OVER_EVERY } else { OFFER_EVERY };
+                hand_over_from = Instant::now() + pause;
             }
         }
     }
@@ -226,12 +230,15 @@ impl ClockWatch {
             .max_by_key(|node| replication.get(node).and_then(|at| at.as_ref().map(|id| id.index)))
     }
 
-    async fn hand_over(&self, successor: NodeId) {
+    /// Whether the successor has taken over.
+    async fn hand_over(&self, successor: NodeId) -> bool {
         crate::log::line(format_args!("hands leadership to node {successor}, whose clock agrees"));
         let change = Change::Transfer(successor);
-        if let Err(error) = membership::apply(&self.raft, &self.lease, change).await {
-            crate::log::line(format_args!("leadership stays here: {error}"));
+        let handed_over = membership::apply(&self.raft, &self.lease, change).await;
+        if let Err(error) = &handed_over {
+            crate::log::line(format_args!("leadership was not taken: {error}"));
         }
+        handed_over.is_ok()
     }
 }
 

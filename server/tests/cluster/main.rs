@@ -8,6 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clocks;
 mod durable;
 mod encrypted;
 mod failover;

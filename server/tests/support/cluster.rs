@@ -21,6 +21,8 @@ pub(crate) struct Cluster {
     initial: usize,
     flags: Vec<String>,
     folder: PathBuf,
+    /// Whether the nodes' clocks can be set.
+    clocks: bool,
 }
 
 impl Cluster {
@@ -33,6 +35,12 @@ impl Cluster {
     /// The same with more flags for each node.
     #[track_caller]
     pub(crate) fn start_with(count: usize, flags: &[&str]) -> Cluster {
+        Cluster::start_with_clocks(count, flags, false)
+    }
+
+    /// The same; where `clocks` says so, with clocks that can be set.
+    #[track_caller]
+    pub(crate) fn start_with_clocks(count: usize, flags: &[&str], clocks: bool) -> Cluster {
         let mut flags: Vec<String> = flags.iter().map(|&flag| flag.to_owned()).collect();
         // On a busy machine a healthy node may be silent for a while, and a healthy cluster slow.
         for (flag, value) in [
@@ -45,7 +53,7 @@ impl Cluster {
             }
         }
         let folder = scratch_folder("cluster");
-        let mut cluster = Cluster { nodes: Vec::new(), initial: count, flags, folder };
+        let mut cluster = Cluster { nodes: Vec::new(), initial: count, flags, folder, clocks };
         for _ in 0..count {
             cluster.place();
         }
@@ -98,10 +106,22 @@ impl Cluster {
     pub(crate) fn restart(&mut self, number: usize) {
         let flags = self.flags_of(number);
         let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-        match Server::try_start(self.nodes[number - 1].port, &flags) {
+        let clock = self.clock_file(number).display().to_string();
+        let environment = [("HALLPASS_CLOCK_FILE", clock.as_str())];
+        let environment = if self.clocks { &environment[..] } else { &[] };
+        match Server::try_start_in(self.nodes[number - 1].port, &flags, environment) {
             Ok(server) => self.nodes[number - 1].server = Some(server),
             Err(output) => panic!("node {number} did not start: {output}"),
         }
+    }
+
+    /// Sets a node's wall clock so many milliseconds ahead of the machine's.
+    pub(crate) fn set_clock(&self, number: usize, ahead_millis: i64) {
+        fs::write(self.clock_file(number), ahead_millis.to_string()).expect("a writable folder");
+    }
+
+    fn clock_file(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("{number}.clock"))
     }
 
     /// Kills a node as `kill -9` does.
