@@ -102,7 +102,7 @@ pub enum Op<'a> {
         /// The key.
         key: Key<'a>,
         /// The new deadline.
-        at: Stamp,
+        at: Due,
         /// When to set it at all.
         condition: ExpireCondition,
     },
@@ -433,6 +433,38 @@ pub enum Deadline {
     Keep,
     /// This one.
     At(Stamp),
+    /// So many milliseconds after the op is applied.
+    After(u64),
+}
+
+/// When something ends. What a client counts from now is counted from when the op is applied: then the clock
+/// of whoever submits it does not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Due {
+    /// Then.
+    At(Stamp),
+    /// So many milliseconds after the op is applied.
+    After(u64),
+}
+
+impl Due {
+    /// The moment, for an op that is applied `now`.
+    #[inline]
+    pub const fn stamp(self, now: Stamp) -> Stamp {
+        match self {
+            Self::At(at) => at,
+            Self::After(millis) => now.plus_millis(millis),
+        }
+    }
+}
+
+impl From<Due> for Deadline {
+    fn from(due: Due) -> Self {
+        match due {
+            Due::At(at) => Self::At(at),
+            Due::After(millis) => Self::After(millis),
+        }
+    }
 }
 
 /// When SET writes.

@@ -13,8 +13,8 @@ use damage::{LARGEST, Watched, damage, roll};
 use hallpass_engine::op::DecodeError;
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};
 use hallpass_engine::{
-    Cap, Combination, Condition, Config, Deadline, Engine, ExpireCondition, HashSeed, Key, Limits,
-    Op, OpDecoder, OpFault, SessionHash, Side, SizeLimits, SortedAddOptions, SortedEnd,
+    Cap, Combination, Condition, Config, Deadline, Due, Engine, ExpireCondition, HashSeed, Key,
+    Limits, Op, OpDecoder, OpFault, SessionHash, Side, SizeLimits, SortedAddOptions, SortedEnd,
     SortedRange, Stamp, Words,
 };
 use model::step::Step;
@@ -64,6 +64,7 @@ impl Parts {
         match self.flags % 3 {
             0 => Deadline::Clear,
             1 => Deadline::Keep,
+            _ if self.bit(15) => Deadline::After(Stamp::from_millis(self.numbers.0).millis()),
             _ => Deadline::At(Stamp::from_millis(self.numbers.0)),
         }
     }
@@ -131,7 +132,10 @@ impl Parts {
             8 => Op::Delete { db, keys: all },
             9 => Op::Expire {
                 key,
-                at: Stamp::from_millis(number),
+                at: match Stamp::from_millis(number) {
+                    after if self.bit(15) => Due::After(after.millis()),
+                    at => Due::At(at),
+                },
                 condition: ExpireCondition {
                     if_none: self.bit(0),
                     if_some: self.bit(1),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use hallpass_engine::{
-    Condition, Config, Deadline, Engine, Eviction, ExpireCondition, HashSeed, Key, Limits, Op,
+    Condition, Config, Deadline, Due, Engine, Eviction, ExpireCondition, HashSeed, Key, Limits, Op,
     Outcome, Refusal, SessionHash, Stamp, Touch, Words,
 };
 
@@ -71,7 +71,7 @@ impl Field {
             let key = Key::new(self.engine.seed(), 0, &name);
             let expire = Op::Expire {
                 key,
-                at: Stamp::from_millis(deadline),
+                at: Due::At(Stamp::from_millis(deadline)),
                 condition: ExpireCondition::default(),
             };
             assert_eq!(self.engine.apply(&expire, at), Outcome::Flag(true));

@@ -46,7 +46,9 @@ fn run(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, Refusal> {
         Op::GetExpire { key, deadline } => string::get_expire(store, *key, *deadline, now),
 
         Op::Delete { db, keys } => Ok(key::delete(store, *db, *keys, now)),
-        Op::Expire { key, at, condition } => Ok(key::expire(store, *key, *at, *condition, now)),
+        Op::Expire { key, at, condition } => {
+            Ok(key::expire(store, *key, at.stamp(now), *condition, now))
+        }
         Op::Persist { key } => Ok(key::persist(store, *key, now)),
         Op::Rename { from, to, if_absent } => key::rename(store, *from, *to, *if_absent, now),
         Op::Copy { from, to, replace } => key::copy(store, *from, *to, *replace, now),

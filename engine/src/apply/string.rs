@@ -38,6 +38,7 @@ pub(super) fn set(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, R
     let deadline = match deadline {
         Deadline::Clear => Stamp::NEVER,
         Deadline::At(at) => *at,
+        Deadline::After(millis) => now.plus_millis(*millis),
         Deadline::Keep => live.map_or(Stamp::NEVER, |live| live.record.deadline()),
     };
     if deadline.alive_at(now) {
@@ -258,6 +259,7 @@ pub(super) fn get_expire(
         Deadline::Keep => return Ok(Outcome::Bytes(value)),
         Deadline::Clear => Stamp::NEVER,
         Deadline::At(at) => at,
+        Deadline::After(millis) => now.plus_millis(millis),
     };
     if deadline.alive_at(now) {
         scope.set_deadline(live, deadline);

@@ -6,9 +6,9 @@
 
 use thiserror::Error;
 
-use super::encode::VERSION;
+use super::encode::{EXPIRE_AFTER, VERSION};
 use super::{
-    Cap, Combination, Condition, Deadline, ExpireCondition, Limits, Op, OpFault, Side,
+    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Limits, Op, OpFault, Side,
     SortedAddOptions, SortedEnd, SortedRange, tag,
 };
 use crate::key::{DATABASES, HashSeed, Key, SessionHash, Span, Words};
@@ -184,14 +184,19 @@ impl<'a> Reader<'a, '_> {
             }
             tag::DELETE => Op::Delete { db: self.db()?, keys: self.words(spans)? },
             tag::EXPIRE => {
-                let flags = self.flags(4)?;
+                let flags = self.flags(5)?;
                 let condition = ExpireCondition {
                     if_none: flags & 1 != 0,
                     if_some: flags & 2 != 0,
                     if_later: flags & 4 != 0,
                     if_sooner: flags & 8 != 0,
                 };
-                Op::Expire { key: self.key()?, at: self.stamp()?, condition }
+                let key = self.key()?;
+                let at = match flags & EXPIRE_AFTER {
+                    0 => Due::At(self.stamp()?),
+                    _ => Due::After(self.stamp()?.millis()),
+                };
+                Op::Expire { key, at, condition }
             }
             tag::PERSIST => Op::Persist { key: self.key()? },
             tag::RENAME => {
@@ -490,6 +495,7 @@ impl<'a> Reader<'a, '_> {
             0 => Ok(Deadline::Clear),
             1 => Ok(Deadline::Keep),
             2 => self.stamp().map(Deadline::At),
+            3 => Ok(Deadline::After(self.stamp()?.millis())),
             _ => Err(self.invalid("deadline")),
         }
     }

@@ -12,7 +12,7 @@
 //! 18 bytes long. Tags are listed in `tag`; a fixture of every op in version 1 is decoded by a test.
 
 use super::{
-    Combination, Condition, Deadline, ExpireCondition, Limits, Op, Side, SortedAddOptions,
+    Combination, Condition, Deadline, Due, ExpireCondition, Limits, Op, Side, SortedAddOptions,
     SortedEnd, SortedRange, tag,
 };
 use crate::key::{Key, SessionHash, Words};
@@ -116,7 +116,12 @@ impl Writer<'_> {
                 self.byte(tag::DELETE).byte(*db).words(*keys);
             }
             Op::Expire { key, at, condition } => {
-                self.byte(tag::EXPIRE).byte(expire_bits(*condition)).key(key).number(at.millis());
+                let (relative, millis) = match *at {
+                    Due::At(at) => (0, at.millis()),
+                    Due::After(millis) => (EXPIRE_AFTER, millis),
+                };
+                let flags = expire_bits(*condition) | relative;
+                self.byte(tag::EXPIRE).byte(flags).key(key).number(millis);
             }
             Op::Persist { key } => {
                 self.byte(tag::PERSIST).key(key);
@@ -344,6 +349,7 @@ impl Writer<'_> {
     fn deadline(&mut self, deadline: Deadline) -> &mut Self {
         match deadline {
             Deadline::At(at) => self.number(at.millis()),
+            Deadline::After(millis) => self.number(millis),
             Deadline::Clear | Deadline::Keep => self,
         }
     }
@@ -362,11 +368,15 @@ impl Writer<'_> {
     }
 }
 
+/// In an EXPIRE's flags: the deadline is counted from when it is applied.
+pub(super) const EXPIRE_AFTER: u8 = 16;
+
 fn deadline_bits(deadline: Deadline) -> u8 {
     match deadline {
         Deadline::Clear => 0,
         Deadline::Keep => 1,
         Deadline::At(_) => 2,
+        Deadline::After(_) => 3,
     }
 }
 

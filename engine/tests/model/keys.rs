@@ -1,6 +1,6 @@
 //! The model's strings and keys.
 
-use hallpass_engine::{Condition, Deadline, Key, Op, Outcome, Refusal};
+use hallpass_engine::{Condition, Deadline, Due, Key, Op, Outcome, Refusal};
 
 use super::{Answer, Bytes, Content, Held, Model, NEVER, Name, alive, close_to, decimal, integer};
 
@@ -88,6 +88,7 @@ impl Model {
             Deadline::Clear => NEVER,
             Deadline::Keep => self.keys.get(&name).map_or(NEVER, |held| held.deadline),
             Deadline::At(at) => at.millis(),
+            Deadline::After(millis) => self.now + millis,
         };
         if alive(deadline, self.now) {
             let content = Content::Text(value.to_vec());
@@ -175,6 +176,9 @@ impl Model {
                     Deadline::Keep => {}
                     Deadline::Clear => self.move_deadline(&name(key), NEVER),
                     Deadline::At(at) => self.move_deadline(&name(key), at.millis()),
+                    Deadline::After(millis) => {
+                        self.move_deadline(&name(key), self.now + millis);
+                    }
                 }
                 Outcome::Bytes(text)
             }
@@ -187,7 +191,11 @@ impl Model {
             },
             Op::Expire { key, at, condition } => {
                 let Some(held) = self.keys.get(&name(key)) else { return Ok(Outcome::Flag(false)) };
-                let (old, at) = (held.deadline, at.millis());
+                let at = match at {
+                    Due::At(at) => at.millis(),
+                    Due::After(millis) => self.now + millis,
+                };
+                let old = held.deadline;
                 let holds = (!condition.if_none || old == NEVER)
                     && (!condition.if_some || old != NEVER)
                     && (!condition.if_later || old != NEVER && at > old)

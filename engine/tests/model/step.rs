@@ -5,8 +5,8 @@ use std::fmt;
 
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};
 use hallpass_engine::{
-    Cap, Combination, Condition, Deadline, ExpireCondition, HashSeed, Key, Limits, Op, SessionHash,
-    Side, SortedAddOptions, SortedEnd, SortedRange, Stamp, Words,
+    Cap, Combination, Condition, Deadline, Due, ExpireCondition, HashSeed, Key, Limits, Op,
+    SessionHash, Side, SortedAddOptions, SortedEnd, SortedRange, Stamp, Words,
 };
 use proptest::prelude::*;
 
@@ -157,11 +157,17 @@ impl Choices<'_> {
         }
     }
 
+    fn due(&mut self, now: Stamp) -> Due {
+        let at = self.stamp(now);
+        let ahead = !at.is_never() && at > now && self.bit(1);
+        if ahead { Due::After(at.millis_since(now)) } else { Due::At(at) }
+    }
+
     fn deadline(&mut self, now: Stamp) -> Deadline {
         match self.byte() % 4 {
             0 => Deadline::Clear,
             1 => Deadline::Keep,
-            _ => Deadline::At(self.stamp(now)),
+            _ => self.due(now).into(),
         }
     }
 }
@@ -237,7 +243,7 @@ fn with_key_op<R>(
             return apply(&Op::Delete { db: key.db(), keys });
         }
         8 | 9 => {
-            let at = choices.stamp(now);
+            let at = choices.due(now);
             let condition = match choices.byte() % 12 {
                 0 => ExpireCondition { if_none: true, ..Default::default() },
                 1 => ExpireCondition { if_some: true, ..Default::default() },

@@ -285,9 +285,9 @@ impl ProposerTask {
         if self.leader_link.as_ref().is_some_and(|link| Some(link.node()) != leader) {
             self.leader_link = None;
         }
-        if leader.is_some() {
-            self.waiting.all_again();
-        }
+        // Nobody waits out what the old one may yet answer: the way to the new one is free at once.
+        self.under_way.clear();
+        self.waiting.all_again();
     }
 }
 

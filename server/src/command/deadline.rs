@@ -1,6 +1,9 @@
-//! Times to live and deadlines as Redis commands write them, turned into absolute stamps.
+//! Times to live and deadlines as Redis commands write them.
+//!
+//! What is counted from now stays so until the op is applied, at the log's time: a node whose clock is off
+//! then gives a key no more and no less time than any other.
 
-use hallpass_engine::Stamp;
+use hallpass_engine::{Due, Stamp};
 
 use super::error::CommandError;
 use super::request::Request;
@@ -32,17 +35,21 @@ impl When {
         .map(|(_, when)| when)
     }
 
-    /// The deadline that `value` stands for, in milliseconds since the epoch; it may lie in the past or
-    /// before the epoch. `None` when it leaves the range Redis allows.
-    pub fn deadline_millis(self, value: i64, now: Stamp) -> Option<i64> {
+    /// The deadline that `value` stands for; it may lie in the past. `None` when it leaves the range Redis
+    /// allows, which for a time to live depends on `now`.
+    pub fn due(self, value: i64, now: Stamp) -> Option<Due> {
         let millis = match self {
             Self::InMillis | Self::AtMillis => value,
             Self::InSeconds | Self::AtSeconds => value.checked_mul(1000)?,
         };
-        match self {
-            Self::InSeconds | Self::InMillis => millis.checked_add(now.millis() as i64),
-            Self::AtSeconds | Self::AtMillis => Some(millis),
-        }
+        let at = match self {
+            Self::InSeconds | Self::InMillis => millis.checked_add(now.millis() as i64)?,
+            Self::AtSeconds | Self::AtMillis => millis,
+        };
+        Some(match (self, u64::try_from(millis)) {
+            (Self::InSeconds | Self::InMillis, Ok(after)) => Due::After(after),
+            _ => Due::At(Stamp::from_millis(u64::try_from(at).unwrap_or(0))),
+        })
     }
 }
 
@@ -53,12 +60,12 @@ pub fn positive(
     index: usize,
     when: When,
     now: Stamp,
-) -> Result<Stamp, CommandError> {
+) -> Result<Due, CommandError> {
     let value = request.integer(index)?;
     if value <= 0 {
         return Err(CommandError::InvalidExpire);
     }
-    when.deadline_millis(value, now).map(stamp).ok_or(CommandError::InvalidExpire)
+    when.due(value, now).ok_or(CommandError::InvalidExpire)
 }
 
 /// The deadline of EXPIRE and its kin: any integer; one in the past ends the key.
@@ -67,11 +74,7 @@ pub fn any(
     index: usize,
     when: When,
     now: Stamp,
-) -> Result<Stamp, CommandError> {
+) -> Result<Due, CommandError> {
     let value = request.integer(index)?;
-    when.deadline_millis(value, now).map(stamp).ok_or(CommandError::InvalidExpire)
-}
-
-fn stamp(millis: i64) -> Stamp {
-    Stamp::from_millis(u64::try_from(millis).unwrap_or(0))
+    when.due(value, now).ok_or(CommandError::InvalidExpire)
 }

@@ -382,9 +382,7 @@ impl Expiry {
             Self::Unsaid => unsaid,
             Self::KeepTtl => Deadline::Keep,
             Self::Persist => Deadline::Clear,
-            Self::At(when, index) => {
-                Deadline::At(deadline::positive(request, index, when, context.now)?)
-            }
+            Self::At(when, index) => deadline::positive(request, index, when, context.now)?.into(),
         })
     }
 }
@@ -433,7 +431,7 @@ fn lower_setex<'a>(
     request: &Request<'a>,
     when: When,
 ) -> Result<Op<'a>, CommandError> {
-    let deadline = Deadline::At(deadline::positive(request, 2, when, context.now)?);
+    let deadline = deadline::positive(request, 2, when, context.now)?.into();
     let value = request.word(3);
     check_value(context, value)?;
     let key = request.key(1);

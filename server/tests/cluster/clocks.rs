@@ -25,3 +25,30 @@ fn a_leader_whose_clock_is_set_wrong_hands_leadership_over() {
         assert_eq!(user_of(&mut cluster.connect(number), &id).as_deref(), Some("alice"));
     }
 }
+
+/// A time to live counts from when the write is applied, by the clock of the cluster and not of the node asked.
+#[test]
+fn a_follower_whose_clock_is_set_wrong_gives_keys_their_time() {
+    let mut cluster = Cluster::start_with_clocks(3, &["--clock-skew-max", "0"], true);
+    let (leader, wrong) = (cluster.leader(), cluster.follower());
+    cluster.set_clock(wrong, -60_000);
+    let mut client = cluster.connect(wrong);
+    wait_until("the clock to be wrong", || {
+        let mut seconds = |number| {
+            let mut client = cluster.connect(number);
+            client.run("TIME").items()[0].text().parse::<i64>().expect("seconds")
+        };
+        seconds(leader) - seconds(wrong) > 50
+    });
+    for write in ["SET set v EX 30", "SETEX setex 30 v", "SET getex v", "SET expire v"] {
+        assert_eq!(insist(&mut client, write).text(), "OK");
+    }
+    insist(&mut client, "GETEX getex EX 30");
+    insist(&mut client, "EXPIRE expire 30");
+    for number in [leader, wrong] {
+        for key in ["set", "setex", "getex", "expire"] {
+            let left = insist(&mut cluster.connect(number), &format!("TTL {key}")).integer();
+            assert!((1..=30).contains(&left), "{key} has {left} s left on node {number}");
+        }
+    }
+}

@@ -38,17 +38,21 @@ fn at(millis: u64) -> Deadline {
     Deadline::At(Stamp::from_millis(millis))
 }
 
+fn after(millis: u64) -> Deadline {
+    Deadline::After(millis)
+}
+
 #[test]
 fn set_takes_its_options_in_any_order_and_case() {
     let (clear, always) = (Deadline::Clear, Condition::Always);
     for (options, expect) in [
         ("", (clear, always, false)),
-        ("EX 5", (at(1_005_000), always, false)),
-        ("px 5 nx", (at(1_000_005), Condition::IfAbsent, false)),
+        ("EX 5", (after(5000), always, false)),
+        ("px 5 nx", (after(5), Condition::IfAbsent, false)),
         ("XX GET EXAT 5", (at(5000), Condition::IfPresent, true)),
         ("get pxat 7 NX", (at(7), Condition::IfAbsent, true)),
         ("KEEPTTL keepttl", (Deadline::Keep, always, false)),
-        ("EX 5 EX 6", (at(1_006_000), always, false)),
+        ("EX 5 EX 6", (after(6000), always, false)),
         ("NX NX GET GET", (clear, Condition::IfAbsent, true)),
     ] {
         assert_eq!(set(options), Ok(expect), "{options}");
@@ -92,7 +96,7 @@ fn getex_sets_keeps_or_removes_the_deadline() {
     };
     assert_eq!(getex(""), Ok(Deadline::Keep));
     assert_eq!(getex("PERSIST"), Ok(Deadline::Clear));
-    assert_eq!(getex("px 1"), Ok(at(1_000_001)));
+    assert_eq!(getex("px 1"), Ok(after(1)));
     assert_eq!(getex("PERSIST EX 1"), Err(CommandError::Syntax));
     assert_eq!(getex("KEEPTTL"), Err(CommandError::Syntax));
     assert_eq!(getex("EX 0"), Err(CommandError::InvalidExpire));
