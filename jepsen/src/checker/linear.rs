@@ -26,9 +26,10 @@ pub trait Model {
     /// What it holds after `call`; `None` when `call` cannot have happened in `state`.
     fn step(&self, state: &Self::State, call: &Self::Call) -> Option<Self::State>;
 
-    /// Whether nothing that could still happen makes all of `ahead` possible after `state`: those that certainly happened
-    /// and are yet to come, by their ends. May say no when it does not know; the search is only longer then.
-    fn dooms(&self, _state: &Self::State, _ahead: &[&Self::Call]) -> bool {
+    /// Whether nothing that could still happen makes `next` possible after `state`, and then all of `later`: what certainly
+    /// happened and is yet to come. `next` is what ends first of it, `later` what began only after that.
+    /// May say no when it does not know; the search is only longer then.
+    fn dooms(&self, _state: &Self::State, _next: &Self::Call, _later: &[&Self::Call]) -> bool {
         false
     }
 }
@@ -217,8 +218,11 @@ pub fn check<M: Model>(model: &M, operations: &[Operation<M::Call>], budget: &mu
                 && twins[number].is_none_or(|twin| placed.unknown_has(twin));
             let after = if tried { model.step(&state, &operations[number].call) } else { None };
             let doomed = |after: &M::State| {
-                let ahead = events.ahead(number).filter_map(|other| operations.get(other));
-                model.dooms(after, &ahead.map(|other| &other.call).collect::<Vec<_>>())
+                let mut ahead = events.ahead(number).filter_map(|other| operations.get(other));
+                let Some(next) = ahead.next() else { return false };
+                // What has begun by then may come before it, whatever has to come in between.
+                let later = ahead.filter(|other| next.ended.is_some_and(|end| end < other.invoked));
+                model.dooms(after, &next.call, &later.map(|other| &other.call).collect::<Vec<_>>())
             };
             let after = after.filter(|after| !doomed(after));
             // An unknown operation that changes nothing need not have happened.

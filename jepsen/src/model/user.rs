@@ -60,20 +60,20 @@ impl Model for User {
         }
     }
 
-    fn dooms(&self, state: &Self::State, ahead: &[&Call]) -> bool {
+    fn dooms(&self, state: &Self::State, next: &Call, later: &[&Call]) -> bool {
         let holds = |session: &u64| state.binary_search(session).is_ok();
         let shows = |call: &&Call| match call {
             Call::List(seen) => seen.iter().any(holds),
             Call::Validate { session, live } => *live && holds(session),
             _ => false,
         };
-        let ends_all = match ahead.first() {
-            Some(Call::List(seen)) => state.iter().any(|session| !seen.contains(session)),
-            Some(Call::Validate { session, live }) => !live && holds(session),
-            Some(Call::Count(seen)) => *seen < state.len() as u64,
+        let ends_all = match next {
+            Call::List(seen) => state.iter().any(|session| !seen.contains(session)),
+            Call::Validate { session, live } => !live && holds(session),
+            Call::Count(seen) => *seen < state.len() as u64,
             _ => false,
         };
         // Only a logout makes what comes next possible, and it ends all of them; nobody makes a session twice.
-        ends_all && ahead.iter().any(shows)
+        ends_all && later.iter().any(shows)
     }
 }
