@@ -9,7 +9,7 @@ use super::Result;
 /// A node that has not answered for so long is left for the next one.
 const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// After so long the client gives up, and the measurement with it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause before the next node is tried.
 const PAUSE: Duration = Duration::from_millis(2);
 

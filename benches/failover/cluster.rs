@@ -22,7 +22,7 @@ pub(crate) struct Cluster {
     flags: Vec<String>,
     ports: Vec<u16>,
     initial: String,
-    cluster_ports: Vec<u16>,
+    peer_ports: Vec<u16>,
     processes: Vec<Option<Child>>,
 }
 
@@ -41,18 +41,16 @@ impl Cluster {
         }
         fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
         let ports = free_ports(2 * NODES)?;
-        let (ports, cluster_ports) = ports.split_at(NODES);
-        let initial: Vec<String> = (1..)
-            .zip(cluster_ports)
-            .map(|(node, port)| format!("{node}=127.0.0.1:{port}"))
-            .collect();
+        let (ports, peer_ports) = ports.split_at(NODES);
+        let initial: Vec<String> =
+            (1..).zip(peer_ports).map(|(node, port)| format!("{node}=127.0.0.1:{port}")).collect();
         let mut cluster = Self {
             server: server.to_owned(),
             folder: folder.to_owned(),
             flags: flags.to_vec(),
             ports: ports.to_vec(),
             initial: initial.join(","),
-            cluster_ports: cluster_ports.to_vec(),
+            peer_ports: peer_ports.to_vec(),
             processes: (0..NODES).map(|_| None).collect(),
         };
         for node in 1..=NODES {
@@ -74,7 +72,7 @@ impl Cluster {
             .args(["--pdeathsig", "KILL"])
             .arg(&self.server)
             .args(["--port", &self.ports[node - 1].to_string(), "--threads", "1"])
-            .args(["--cluster-port", &self.cluster_ports[node - 1].to_string()])
+            .args(["--cluster-port", &self.peer_ports[node - 1].to_string()])
             .args(["--node-id", &node.to_string(), "--initial-cluster", &self.initial])
             .arg("--data-dir")
             .arg(self.folder.join(node.to_string()))

@@ -46,12 +46,12 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let measured = parse().map_err(|error| error.to_string()).and_then(|options| match options {
-        Some(options) => measure(&options),
-        None => {
+    let measured = parse().map_err(|error| error.to_string()).and_then(|options| {
+        let Some(options) = options else {
             print!("{HELP}");
-            Ok(())
-        }
+            return Ok(());
+        };
+        measure(&options)
     });
     match measured {
         Ok(()) => ExitCode::SUCCESS,

@@ -52,7 +52,7 @@ pub(crate) struct ShardImage {
     cursor: u32,
     /// Slots from this one on did not exist.
     end: u32,
-    /// One bit a slot that is written to the side already, or was empty.
+    /// One bit a slot that is written to the side already, or was empty and is filled since.
     done: Vec<u64>,
     /// What was written to the side last, until it is worth handing on.
     side: Vec<u8>,
@@ -62,11 +62,16 @@ pub(crate) struct ShardImage {
 impl ShardImage {
     pub(crate) fn new(instant: Arc<Instant>, slots: &Slots) -> Self {
         let end = slots.len();
-        let mut done = vec![u64::MAX; end as usize / 64 + 1];
-        for (slot, _) in slots.used_from(0) {
-            done[slot as usize / 64] &= !(1 << (slot % 64));
-        }
+        // Zeros from the system, so that a snapshot begins in the same time however much there is.
+        let done = vec![0; end as usize / 64 + 1];
         Self { instant, cursor: 0, end, done, side: Vec::new(), entries: 0 }
+    }
+
+    /// A record was put into a slot that was empty: the snapshot is not to show it.
+    pub(crate) fn filled(&mut self, slot: u32) {
+        if slot < self.end {
+            self.set_done(slot);
+        }
     }
 
     /// Writes a record to the side if the snapshot still needs it; called before it changes.
@@ -74,7 +79,7 @@ impl ShardImage {
         if slot < self.cursor || slot >= self.end || self.is_done(slot) {
             return;
         }
-        self.done[slot as usize / 64] |= 1 << (slot % 64);
+        self.set_done(slot);
         let mut side = std::mem::take(&mut self.side);
         self.write(record, limits, &mut side);
         if side.len() >= SIDE_BYTES {
@@ -115,6 +120,10 @@ impl ShardImage {
             entry::encode(record, limits, out);
             self.entries += 1;
         }
+    }
+
+    fn set_done(&mut self, slot: u32) {
+        self.done[slot as usize / 64] |= 1 << (slot % 64);
     }
 
     fn is_done(&self, slot: u32) -> bool {

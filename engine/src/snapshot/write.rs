@@ -21,7 +21,7 @@ const SLICE_SLOTS: u32 = 256;
 ///
 /// It shows the state at the instant it began. In a cluster the state after log entry N is wanted, so
 /// the thread that applies entries calls [`Snapshot::begin`] between N and N + 1, with the stamp of N:
-/// that takes every lock for as long as a look at every slot takes. Then it goes on applying, while
+/// that takes every lock for a moment that does not grow with the store. Then it goes on applying, while
 /// another thread calls [`Snapshot::write_slice`] until nothing is left and writes what it is given to a
 /// file. A slice holds one shard for a few hundred entries or one block. What changed before it was
 /// written is kept in memory until the next slice, so memory is bounded by how much is changed between

@@ -129,6 +129,9 @@ impl Shard {
     pub(crate) fn insert(&mut self, hash: u64, record: Record, now: Stamp) -> u32 {
         let deadline = self.deadline_of(record);
         let slot = self.slots.insert(record);
+        if let Some(image) = &mut self.image {
+            image.filled(slot);
+        }
         let (seed, slots) = (&self.seed, &self.slots);
         self.table.insert(hash, slot, |slot| hash_of(seed, slots, slot));
         self.wheel.file(&mut self.slots, slot, deadline, now);

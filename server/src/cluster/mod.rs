@@ -43,6 +43,8 @@ mod full_disk_tests;
 #[cfg(test)]
 mod restart_tests;
 #[cfg(test)]
+mod snapshot_crash_tests;
+#[cfg(test)]
 mod storage_tests;
 
 /// The Raft of this store.

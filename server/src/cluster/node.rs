@@ -561,7 +561,7 @@ impl Cluster {
         }
         let others =
             status.members.iter().filter(|member| member.voter && member.node != self.own.node);
-        let fitness = |member: &&MemberStatus| (self.skew.may_lead(member.node), member.matched);
+        let fitness = |member: &&MemberStatus| (self.skew.agrees(member.node), member.matched);
         let Some(successor) = others.max_by_key(fitness) else { return };
         if membership::apply(&self.raft, &self.lease, Change::Transfer(successor.node))
             .await

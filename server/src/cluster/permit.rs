@@ -32,8 +32,8 @@ pub(crate) async fn permit(
 ) -> Result<(), String> {
     match change {
         Change::Promote(node) if *node != own.node => settled(raft, own, *node).await,
-        Change::Transfer(node) if *node != own.node && !skew.may_lead(*node) => Err(format!(
-            "node {node} cannot lead: its clock differs from the others' by more than clock-skew-max, or is not known"
+        Change::Transfer(node) if *node != own.node && skew.differs(*node) => Err(format!(
+            "node {node} cannot lead: its clock differs from the others' by more than clock-skew-max"
         )),
         _ => Ok(()),
     }

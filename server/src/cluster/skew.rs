@@ -54,6 +54,8 @@ pub(crate) struct Judgement {
     pub(crate) ahead_millis: i64,
     /// The peers whose clocks are within the limit, as far as can be told.
     pub(crate) agreeing: Vec<NodeId>,
+    /// Those whose clocks certainly are not. A peer that does not answer is in neither list.
+    pub(crate) differing: Vec<NodeId>,
 }
 
 /// Compares this node's clock with those of its peers.
@@ -71,11 +73,9 @@ pub(crate) fn judge(readings: &BTreeMap<NodeId, Reading>, max_millis: i64) -> Ju
         reading.least >= low.saturating_sub(max_millis)
             && reading.most <= high.saturating_add(max_millis)
     };
-    let agreeing = readings.iter().filter(|(_, reading)| within(reading));
-    Judgement {
-        ahead_millis: -(low.max(0) + high.min(0)),
-        agreeing: agreeing.map(|(node, _)| *node).collect(),
-    }
+    let (agreeing, differing) =
+        readings.keys().partition(|node| readings.get(node).is_some_and(within));
+    Judgement { ahead_millis: -(low.max(0) + high.min(0)), agreeing, differing }
 }
 
 /// What this node knows of the clocks.
@@ -117,10 +117,14 @@ impl Skew {
         self.known.lock().looks
     }
 
-    /// Whether a node may be handed leadership: not when its clock is known to be off.
-    pub(crate) fn may_lead(&self, node: NodeId) -> bool {
-        let known = self.known.lock();
-        self.max_millis == 0 || known.looks == 0 || known.judgement.agreeing.contains(&node)
+    /// Whether a peer's clock is known to be right.
+    pub(crate) fn agrees(&self, node: NodeId) -> bool {
+        self.known.lock().judgement.agreeing.contains(&node)
+    }
+
+    /// Whether a peer's clock is known to be too far off for it to lead.
+    pub(crate) fn differs(&self, node: NodeId) -> bool {
+        self.max_millis > 0 && self.known.lock().judgement.differing.contains(&node)
     }
 
     /// Takes a new look; says so when it changes what this node may do.
@@ -226,7 +230,7 @@ impl ClockWatch {
         let replication = metrics.replication.as_ref()?;
         let voters = metrics.membership_config.membership().voter_ids();
         voters
-            .filter(|node| *node != self.own.node && self.skew.may_lead(*node))
+            .filter(|node| *node != self.own.node && self.skew.agrees(*node))
             .max_by_key(|node| replication.get(node).and_then(|at| at.as_ref().map(|id| id.index)))
     }
 

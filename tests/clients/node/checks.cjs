@@ -3,6 +3,9 @@
 
 const assert = require("node:assert/strict");
 
+// Set and read in one pipeline: on a cluster each read waits until the write before it is on a majority's disks.
+const PAIRS = Number(process.env.CLIENT_TESTS_PAIRS ?? 5_000);
+
 async function eventually(condition) {
   const deadline = Date.now() + 10_000;
   while (!(await condition())) {
@@ -63,4 +66,4 @@ async function walkThroughSessions(call, user) {
   assert.equal(await call("SESSION.COUNT", user), 0);
 }
 
-module.exports = { assert, eventually, run, walkThroughSessions };
+module.exports = { assert, eventually, PAIRS, run, walkThroughSessions };

@@ -1,7 +1,7 @@
 // ioredis as a program uses it, in RESP2 or RESP3: `ioredis.cjs PROTOCOL PORT PORT_WITH_PASSWORD`.
 
 const { Redis, ReplyError } = require("ioredis");
-const { assert, eventually, run, walkThroughSessions } = require("./checks.cjs");
+const { assert, eventually, PAIRS, run, walkThroughSessions } = require("./checks.cjs");
 
 const [protocol, port, passwordPort] = process.argv.slice(2, 5).map(Number);
 
@@ -120,9 +120,9 @@ const checks = {
 
   async pipelines() {
     const pipeline = r.pipeline();
-    for (let number = 0; number < 5_000; number += 1) pipeline.set(`key:${number}`, number).get(`key:${number}`);
+    for (let number = 0; number < PAIRS; number += 1) pipeline.set(`key:${number}`, number).get(`key:${number}`);
     const replies = await pipeline.exec();
-    for (let number = 0; number < 5_000; number += 1) assert.deepEqual(replies[2 * number + 1], [null, String(number)]);
+    for (let number = 0; number < PAIRS; number += 1) assert.deepEqual(replies[2 * number + 1], [null, String(number)]);
     const mixed = await r.pipeline().set("a", "text").incr("a").get("a").exec();
     assert.ok(mixed[1][0] instanceof ReplyError);
     assert.equal(mixed[2][1], "text");

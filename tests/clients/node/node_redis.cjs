@@ -1,7 +1,7 @@
 // node-redis as a program uses it, in RESP2 or RESP3: `node_redis.cjs PROTOCOL PORT PORT_WITH_PASSWORD`.
 
 const { createClient, RESP_TYPES, ErrorReply } = require("redis");
-const { assert, eventually, run, walkThroughSessions } = require("./checks.cjs");
+const { assert, eventually, PAIRS, run, walkThroughSessions } = require("./checks.cjs");
 
 const [RESP, port, passwordPort] = process.argv.slice(2, 5).map(Number);
 
@@ -154,9 +154,9 @@ const checks = {
 
   async pipelines() {
     const replies = await Promise.all(
-      Array.from({ length: 5_000 }, (_, number) => [r.set(`key:${number}`, String(number)), r.get(`key:${number}`)]).flat(),
+      Array.from({ length: PAIRS }, (_, number) => [r.set(`key:${number}`, String(number)), r.get(`key:${number}`)]).flat(),
     );
-    for (let number = 0; number < 5_000; number += 1) assert.equal(replies[2 * number + 1], String(number));
+    for (let number = 0; number < PAIRS; number += 1) assert.equal(replies[2 * number + 1], String(number));
   },
 
   async largeValues() {

@@ -12,6 +12,8 @@ import traceback
 import redis
 
 PROTOCOL, PORT, PASSWORD_PORT = (int(argument) for argument in sys.argv[1:4])
+# Set and read in one pipeline: on a cluster each read waits until the write before it is on a majority's disks.
+PAIRS = int(os.environ.get("CLIENT_TESTS_PAIRS", "5000"))
 CHECKS = []
 
 
@@ -178,10 +180,10 @@ def scan(r):
 @check
 def pipelines(r):
     with r.pipeline(transaction=False) as pipe:
-        for number in range(5_000):
+        for number in range(PAIRS):
             pipe.set(f"key:{number}", number).get(f"key:{number}")
         replies = pipe.execute()
-    assert replies[1::2] == [str(number) for number in range(5_000)]
+    assert replies[1::2] == [str(number) for number in range(PAIRS)]
     with r.pipeline(transaction=False) as pipe:
         replies = pipe.set("a", "text").incr("a").get("a").execute(raise_on_error=False)
     assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] == "text"
