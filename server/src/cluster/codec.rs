@@ -22,7 +22,7 @@ use super::types::{
 };
 
 /// No record of ours is longer; a length that says otherwise is damage.
-const RECORD_BYTES_MAX: usize = 1 << 20;
+pub(crate) const RECORD_BYTES_MAX: usize = 16 << 20;
 
 const BLANK: u8 = 0;
 const NORMAL: u8 = 1;

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hallpass_engine::{DATABASES, Engine};
+use openraft::async_runtime::WatchReceiver;
+use openraft::metrics::SerdeInstant;
+use openraft::{Instant as _, RaftState};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
@@ -54,7 +57,7 @@ impl Keeper {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tick.tick().await;
-            if self.leadership.borrow().leader.is_some() {
+            if self.is_led().await {
                 led = Instant::now();
             }
             let in_need = led.elapsed() > self.patience_with_others;
@@ -74,6 +77,20 @@ impl Keeper {
                 return;
             }
         }
+    }
+
+    /// Whether there is a leader, and not only the memory of one: this node hears from it, or leads and is
+    /// answered.
+    async fn is_led(&self) -> bool {
+        let heard = if self.leads() {
+            let asked = self.raft.data_metrics().borrow_watched().last_quorum_acked;
+            asked.map(SerdeInstant::into_inner)
+        } else if self.leadership.borrow().leader.is_some() {
+            self.raft.with_raft_state(RaftState::vote_last_modified).await.ok().flatten()
+        } else {
+            None
+        };
+        heard.is_some_and(|heard| heard.elapsed() < self.patience_with_others / 2)
     }
 
     fn leads(&self) -> bool {

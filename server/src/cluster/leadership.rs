@@ -84,8 +84,11 @@ fn extend(
     if present.leader != Some(own) || progress.term() != present.term {
         return lease.end();
     }
-    if is_alone(raft, own) {
-        return lease.extend_for_ever(present.term);
+    match voters(raft).as_slice() {
+        // A leader that is taken out offers leadership to others before long, and none of their promises hold.
+        voters if !voters.contains(&own) => return lease.end(),
+        [_alone] => return lease.extend_for_ever(present.term),
+        _ => {}
     }
     match quorum_asked_ago(raft, present.term) {
         Some(ago) if now.checked_sub(ago).is_some_and(|asked| asked >= relied_on_since) => {
@@ -116,11 +119,11 @@ fn present(raft: &Raft) -> Leadership {
     Leadership { leader, address: member.map_or_else(String::new, |member| member.address), term }
 }
 
-/// Whether this node is the only one with a vote.
-pub(crate) fn is_alone(raft: &Raft, own: NodeId) -> bool {
+/// The nodes with a vote.
+fn voters(raft: &Raft) -> Vec<NodeId> {
     let metrics = raft.server_metrics();
     let metrics = metrics.borrow_watched();
-    metrics.membership_config.membership().voter_ids().all(|voter| voter == own)
+    metrics.membership_config.membership().voter_ids().collect()
 }
 
 /// How long ago was asked, as the leader of `term`, what a majority has answered since.

@@ -106,19 +106,22 @@ impl Lease {
     }
 
     fn set(&self, term: u64, until_micros: u64) {
-        let barred = self.barred_term.load(Ordering::Acquire) == term;
-        self.until_micros.store(if barred { 0 } else { until_micros }, Ordering::Release);
+        self.until_micros.store(until_micros, Ordering::SeqCst);
+        // Stored first: either this sees the bar, or the bar ends what was stored.
+        if self.barred_term.load(Ordering::SeqCst) == term {
+            self.end();
+        }
     }
 
     /// This node does not lead, or not for certain.
     pub(crate) fn end(&self) {
-        self.until_micros.store(0, Ordering::Release);
+        self.until_micros.store(0, Ordering::SeqCst);
     }
 
     /// Ends the lease and takes none again in `term`, in which leadership is offered to another node: whoever
     /// hears of that offer, however late, no longer keeps its promise to this node for the rest of the term.
     pub(crate) fn bar(&self, term: u64) {
-        self.barred_term.store(term, Ordering::Release);
+        self.barred_term.store(term, Ordering::SeqCst);
         self.end();
     }
 

@@ -117,6 +117,18 @@ pub enum ClusterError {
         /// Why.
         source: io::Error,
     },
+    /// The log does not go on where the snapshot ends.
+    #[error(
+        "the data directory {directory}: the log begins after entry {purged}, which a snapshot was to cover, but {covered}: restore the node from the others, under a new number"
+    )]
+    Gap {
+        /// Which directory.
+        directory: String,
+        /// The last entry that is not in the log any more.
+        purged: u64,
+        /// What there is of a snapshot.
+        covered: String,
+    },
     /// The node is not named among the initial ones.
     #[error("node {0} is not in initial-cluster: name it there, with its address")]
     NotInitial(u64),
@@ -243,10 +255,20 @@ impl Cluster {
         let (log, recovered) = Log::open(log_disk, config.log.clone())?;
         let log = Arc::new(log);
         let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk)).map_err(storage)?);
+        let snapshot = snapshots.current().map_err(storage)?.and_then(|(meta, _)| meta.last_log_id);
+        if let Some((purged, _)) = &recovered.purged
+            && snapshot.as_ref().is_none_or(|last| last.index < *purged)
+        {
+            let covered = snapshot.map_or_else(
+                || "there is none".to_owned(),
+                |last| format!("the snapshot ends at entry {}", last.index),
+            );
+            return Err(ClusterError::Gap { directory, purged: *purged, covered });
+        }
         let empty = recovered.vote.is_none()
             && recovered.entries.is_none()
             && recovered.purged.is_none()
-            && snapshots.current().map_err(storage)?.is_none();
+            && snapshot.is_none();
 
         let origin = Origin { node: config.node, incarnation: identity.starts() };
         let waiting = Arc::new(Waiting::new(origin));
@@ -292,7 +314,14 @@ impl Cluster {
         );
         raft.run();
 
-        let alone = super::leadership::is_alone(&raft, config.node);
+        // Raft's own state is asked: its metrics say nothing yet.
+        let own_node = config.node;
+        let alone = raft
+            .with_raft_state(move |state| {
+                state.membership_state.effective().voter_ids().eq([own_node])
+            })
+            .await
+            .map_err(|error| ClusterError::Raft(error.to_string()))?;
         let holds = if empty || alone { Duration::ZERO } else { promise };
         let skew = Arc::new(Skew::new(config.clock_skew_max));
         let peers = Arc::new(Peers {

@@ -176,3 +176,38 @@ async fn a_leader_that_lost_the_end_of_its_log_is_not_the_leader_of_that_term_an
         node.stop().await;
     }
 }
+
+/// An earlier start may have promised its vote to a leader that still answers reads by that.
+#[tokio::test]
+async fn a_node_that_starts_again_gives_no_vote_until_earlier_promises_are_over() {
+    let mut disks: BTreeMap<u64, Disks> = (1..=3)
+        .map(|node| (node, Disks { own: SimulatedDisk::new(node), log: SimulatedDisk::new(node) }))
+        .collect();
+    let (initial, bound) = listeners().await;
+    let nodes = start(&initial, bound, &disks).await;
+    let (leader, _) = agreed_leader(&nodes).await;
+    write(&nodes[&leader], 0).await;
+    for node in nodes.values() {
+        node.stop().await;
+    }
+    drop(nodes);
+    for disk in disks.values_mut() {
+        disk.log = disk.log.crash(Remains::Everything);
+        disk.own = disk.own.crash(Remains::Everything);
+    }
+    // For these two nobody is left who might hold a lease, but they cannot know that.
+    disks.remove(&leader);
+    let mut listeners = listen_again(&initial).await;
+    listeners.retain(|(node, _)| *node != leader);
+    let started = Instant::now();
+    let nodes = start(&initial, listeners, &disks).await;
+    // A read is answered when somebody leads again.
+    for node in nodes.values() {
+        missing(node).await;
+    }
+    let promise = ClusterConfig::alone(1).election * 2;
+    assert!(started.elapsed() >= promise, "elected after {:?}", started.elapsed());
+    for node in nodes.values() {
+        node.stop().await;
+    }
+}

@@ -134,8 +134,10 @@ impl Service for Peers {
                 Ok(encode(&self.raft.pre_vote(request).await.map_err(text)?))
             }
             kind::TRANSFER => {
-                self.may_lead()?;
                 let request: TransferLeaderRequest<TypeConfig> = decode(&payload).map_err(text)?;
+                if *request.to_node_id() == self.own.node {
+                    self.may_lead()?;
+                }
                 Ok(encode(&self.raft.handle_transfer_leader(request).await.map_err(text)?))
             }
             kind::FORWARD => {

@@ -12,6 +12,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use hallpass_engine::snapshot::{Restorer, Snapshot, Verifier};
@@ -29,13 +30,13 @@ const MAGIC: &[u8; 6] = b"HPSNAP";
 const VERSION: u16 = 1;
 const PREFIX_BYTES: usize = MAGIC.len() + 2 + 4 + 4;
 /// Longest head: members, and what nodes have under way.
-const HEAD_BYTES_MAX: usize = 1 << 20;
+const HEAD_BYTES_MAX: usize = codec::RECORD_BYTES_MAX;
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
 
 const NAME_PREFIX: &str = "snapshot-";
 const WRITING_NAME: &str = "snapshot.writing";
-const RECEIVING_NAME: &str = "snapshot.receiving";
+const RECEIVING_PREFIX: &str = "snapshot.receiving-";
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -153,6 +154,8 @@ impl Reader {
 pub(crate) struct SnapshotStore {
     disk: Arc<dyn Disk>,
     current: Mutex<Option<SnapshotFile>>,
+    /// Counts snapshots that came from a leader since the start.
+    receptions: AtomicU64,
 }
 
 impl SnapshotStore {
@@ -160,7 +163,7 @@ impl SnapshotStore {
     pub(crate) fn open(disk: Arc<dyn Disk>) -> io::Result<Self> {
         let mut newest = None;
         for name in disk.list()? {
-            if name == WRITING_NAME || name == RECEIVING_NAME {
+            if name == WRITING_NAME || name.starts_with(RECEIVING_PREFIX) {
                 disk.remove(&name)?;
             } else if name.starts_with(NAME_PREFIX) {
                 newest = newest.max(Some(name));
@@ -170,7 +173,7 @@ impl SnapshotStore {
             Some(name) => Some(SnapshotFile { file: disk.open(&name)?, name }),
             None => None,
         };
-        Ok(Self { disk, current: Mutex::new(current) })
+        Ok(Self { disk, current: Mutex::new(current), receptions: AtomicU64::new(0) })
     }
 
     /// The newest snapshot.
@@ -194,12 +197,11 @@ impl SnapshotStore {
 
     /// A file for a snapshot that a leader sends.
     pub(crate) fn receive(&self) -> io::Result<Receiving> {
-        if self.disk.list()?.iter().any(|name| name == RECEIVING_NAME) {
-            // Of an attempt that was given up.
-            self.disk.remove(RECEIVING_NAME)?;
-        }
-        let file = self.disk.create(RECEIVING_NAME)?;
-        Ok(Receiving { file })
+        // A name of its own: an earlier reception may not be over yet.
+        let number = self.receptions.fetch_add(1, Ordering::Relaxed);
+        let name = format!("{RECEIVING_PREFIX}{number}");
+        let file = self.disk.create(&name)?;
+        Ok(Receiving { name, file, disk: Arc::clone(&self.disk), complete: false })
     }
 
     /// Checks a snapshot, makes it the current one, and fills the engine from it.
@@ -226,6 +228,11 @@ impl SnapshotStore {
     fn keep(&self, state: &Replicated, snapshot: &SnapshotFile) -> io::Result<()> {
         let name = name_of(state);
         let mut current = self.current.lock();
+        if current.as_ref().is_some_and(|current| current.name > name) {
+            // A newer one came from the leader while this one was written, and the log begins after it.
+            self.disk.remove(&snapshot.name)?;
+            return Ok(());
+        }
         if snapshot.name != name {
             snapshot.file.sync_data()?;
             self.disk.rename(&snapshot.name, &name)?;
@@ -282,6 +289,9 @@ impl Writing {
             origins: self.state.origins.clone(),
             stamp_millis: self.state.stamp.millis(),
         });
+        if head.len() > HEAD_BYTES_MAX {
+            return Err(io::Error::other("too much is under way for a snapshot's head"));
+        }
         let mut out = Vec::with_capacity(CHUNK_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -299,14 +309,16 @@ impl Writing {
         }
         let written = SnapshotFile { name: WRITING_NAME.to_owned(), file };
         self.store.keep(&self.state, &written)?;
-        let file = written.file;
-        Ok((meta_of(&self.state), SnapshotFile { name: name_of(&self.state), file }))
+        self.store.current()?.ok_or_else(|| io::Error::other("a snapshot was just kept"))
     }
 }
 
 /// A snapshot on its way from the leader.
 pub(crate) struct Receiving {
+    name: String,
     file: Arc<dyn DiskFile>,
+    disk: Arc<dyn Disk>,
+    complete: bool,
 }
 
 impl Receiving {
@@ -316,7 +328,17 @@ impl Receiving {
     }
 
     /// All pieces are here.
-    pub(crate) fn finish(self) -> SnapshotFile {
-        SnapshotFile { name: RECEIVING_NAME.to_owned(), file: self.file }
+    pub(crate) fn finish(mut self) -> SnapshotFile {
+        self.complete = true;
+        SnapshotFile { name: self.name.clone(), file: Arc::clone(&self.file) }
+    }
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        if !self.complete {
+            // Given up. What cannot be removed now is cleared away by the next start.
+            let _left = self.disk.remove(&self.name);
+        }
     }
 }

@@ -56,11 +56,18 @@ fn write(disk: &SimulatedDisk, index: u64) -> bool {
 
 /// Takes the snapshot of an entry from another node; whether it is said to be there.
 fn receive(disk: &SimulatedDisk, index: u64) -> bool {
+    store(disk).is_some_and(|store| try_receive(&store, index))
+}
+
+fn receive_into(store: &Arc<SnapshotStore>, index: u64) {
+    assert!(try_receive(store, index));
+}
+
+fn try_receive(store: &Arc<SnapshotStore>, index: u64) -> bool {
     let elsewhere = SimulatedDisk::new(1);
     assert!(write(&elsewhere, index));
-    let sent = store(&elsewhere).and_then(|store| store.current().ok()).flatten();
+    let sent = self::store(&elsewhere).and_then(|store| store.current().ok()).flatten();
     let mut reader = sent.expect("it was written").1.reader().expect("it is read");
-    let Some(store) = store(disk) else { return false };
     let Ok(mut receiving) = store.receive() else { return false };
     while let Some(piece) = reader.next(1000).expect("it is read") {
         if receiving.piece(&piece).is_err() {
@@ -123,4 +130,29 @@ fn a_full_disk_leaves_the_old_snapshot() {
     disk.set_capacity(Some(used as u64 + 2000));
     assert!(!write(&disk, NEW));
     assert_eq!(found(&disk.crash(Remains::Nothing)), OLD);
+}
+
+#[test]
+fn one_that_is_written_late_does_not_replace_a_newer_one_from_the_leader() {
+    let disk = SimulatedDisk::new(4);
+    let store = store(&disk).expect("the directory opens");
+    let writing = store.begin(&engine_at(OLD), state_at(OLD)).expect("no other is written");
+    receive_into(&store, NEW);
+    let (meta, _) = writing.write().expect("the disk is well");
+    assert_eq!(meta.last_log_id.map(|id| id.index), Some(NEW));
+    drop(store);
+    assert_eq!(found(&disk.crash(Remains::Everything)), NEW);
+}
+
+#[test]
+fn two_that_are_received_at_a_time_do_not_mix() {
+    let disk = SimulatedDisk::new(5);
+    let store = store(&disk).expect("the directory opens");
+    let mut given_up = store.receive().expect("the disk is well");
+    given_up.piece(b"a beginning").expect("the disk is well");
+    receive_into(&store, NEW);
+    given_up.piece(b" and more of it").expect("the disk is well");
+    drop(given_up);
+    drop(store);
+    assert_eq!(found(&disk.crash(Remains::Everything)), NEW);
 }

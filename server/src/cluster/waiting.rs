@@ -38,7 +38,7 @@ pub enum Unavailable {
     #[error("too many writes are waiting for the cluster")]
     Overloaded,
     /// The node is stopping, or its disk has failed.
-    #[error("this node has stopped")]
+    #[error("this node is stopping; a write that was under way may or may not take effect")]
     Stopped,
 }
 

@@ -32,13 +32,13 @@ fn a_pipeline_is_answered_in_order() {
         let mut client = cluster.connect(number);
         client.run("DEL counter");
         let mut requests = Vec::new();
-        for _ in 0..500 {
+        for _ in 0..200 {
             requests.extend(encode_line("INCR counter"));
             requests.extend(encode_line("GET counter"));
             requests.extend(encode_line("PING"));
         }
         client.send(&requests).expect("the node reads");
-        for expected in 1..=500 {
+        for expected in 1..=200 {
             assert_eq!(client.read().unwrap().integer(), expected);
             assert_eq!(client.read().unwrap().text(), expected.to_string());
             assert_eq!(client.read().unwrap().text(), "PONG");

@@ -45,6 +45,8 @@ struct Damage {
 }
 
 struct Replay<'a> {
+    /// Whether the newest segment did not end where its file ended.
+    unfinished: bool,
     disk: &'a dyn Disk,
     stream: Stream,
     index: Index,
@@ -91,7 +93,7 @@ fn finish(
     replay: Replay<'_>,
     stray: &[u32],
 ) -> Result<Recovery, OpenError> {
-    let Replay { stream, mut index, last, mut segments, torn_bytes, .. } = replay;
+    let Replay { stream, mut index, last, mut segments, torn_bytes, unfinished, .. } = replay;
     let newest = segments.last_key_value().map(|(number, _)| *number);
     let active = if let (Some(number), Some((file, bytes))) = (newest, last) {
         // What a process left unsynced when it died can be read here, but is not durable yet.
@@ -106,8 +108,9 @@ fn finish(
         active
     };
     let mut writer = Writer::new(Arc::clone(disk), options, active, stream.clone());
-    // The bytes that were cut away may still be on the platter: nothing is written over their place.
-    if torn_bytes > 0 {
+    // The bytes that were cut away may still be on the platter: nothing is written over their place. And what
+    // ends in reserved room may have lost records of its own head there, which the next segment has again.
+    if torn_bytes > 0 || unfinished {
         let mut written = Written::default();
         writer.begin_segment(&mut written)?;
         writer.flush(&mut written)?;
@@ -123,6 +126,7 @@ fn finish(
 impl<'a> Replay<'a> {
     fn new(disk: &'a dyn Disk) -> Self {
         Self {
+            unfinished: false,
             disk,
             stream: Stream::default(),
             index: Index::default(),
@@ -179,7 +183,8 @@ impl<'a> Replay<'a> {
         });
         self.segments.insert(segment, Arc::clone(&file));
         let Some(Damage { offset, what }) = damage else {
-            if used < length {
+            self.unfinished = used < length;
+            if self.unfinished {
                 file.truncate(used).map_err(|error| failed("truncate", error))?;
             }
             self.last = Some((file, used));

@@ -21,7 +21,7 @@ use super::frame::{
     read_greeting, send_welcome,
 };
 use super::secure::{Reading, Security, Stream, Writing};
-use super::socket::{TcpListener, TcpStream};
+use super::socket::{TcpListener, TcpStream, prepare};
 use crate::cluster::types::NodeId;
 
 /// How long a caller may take to say who it is.
@@ -97,7 +97,7 @@ pub(crate) async fn accept<S: Service>(listener: TcpListener, security: Security
 }
 
 async fn greeted(stream: TcpStream, security: &Security) -> io::Result<(Stream, Greeting)> {
-    stream.set_nodelay(true)?;
+    prepare(&stream)?;
     let mut stream = security.accepted(stream).await?;
     let greeting = read_greeting(&mut stream).await?;
     Ok((stream, greeting))

@@ -20,7 +20,7 @@ use super::frame::{
     send_greeting,
 };
 use super::secure::{Reading, Security, Stream, Writing};
-use super::socket::TcpStream;
+use super::socket::{TcpStream, prepare};
 use crate::cluster::identity::IdentityStore;
 use crate::cluster::types::NodeId;
 
@@ -189,7 +189,7 @@ impl Link {
             unreachable(error)
         };
         let socket = TcpStream::connect(self.address.as_str()).await.map_err(unreachable)?;
-        socket.set_nodelay(true).map_err(unreachable)?;
+        prepare(&socket).map_err(unreachable)?;
         let mut stream = security.connected(socket, &self.address).await.map_err(insecure)?;
         let greeting = Greeting {
             from: self.own.node,
