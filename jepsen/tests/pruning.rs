@@ -35,7 +35,7 @@ fn draw(random: &mut fastrand::Rng) -> Vec<Operation<Call>> {
     let mut state = Vec::new();
     for place in 0..random.u64(10..50) {
         if open.len() < 5 && random.u8(0..3) == 0 {
-            let session = random.u64(0..operations.len() as u64 + 1);
+            let session = random.u64(0..=operations.len() as u64);
             let call = match random.u8(0..10) {
                 0..=3 => Call::Create(operations.len() as u64),
                 4 => Call::RevokeUser(None),
