@@ -79,7 +79,7 @@ fn rounds(
     for round in 1..=options.rounds {
         for (by_system, pipeline) in rounds.iter_mut().zip(PIPELINES) {
             for ((system, requests), reads) in systems.iter().zip(requests).zip(by_system) {
-                let read = point(options, system, requests, pipeline)?;
+                let read = system::patiently(|| point(options, system, requests, pipeline))?;
                 eprintln!(
                     "round {round} pipeline {pipeline:>2} {:<26} {:>7.0}/s {:>6.2} us",
                     system.kind.name(),

@@ -31,7 +31,7 @@ const GIGABYTE: f64 = 1e9;
 const START_MAX: Duration = Duration::from_secs(300);
 
 /// Takes snapshots only when it must not.
-const NO_SNAPSHOT: [&str; 4] = ["--data-dir", "recovery", "--snapshot-bytes", "1tb"];
+const NO_SNAPSHOT: [&str; 4] = ["--data-dir", "recovery", "--snapshot-bytes", "1000gb"];
 /// Takes one when so much was logged as the store holds.
 const SNAPSHOT: [&str; 4] = ["--data-dir", "recovery", "--snapshot-bytes", "64kb"];
 const APPEND_ONLY: [&str; 6] = ["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""];

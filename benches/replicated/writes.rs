@@ -52,7 +52,8 @@ fn rounds(options: &Options, systems: &[System], write: Write) -> Result<Rounds>
                     Kind::RedisAlways => (&redis, 0),
                     _ => (&hallpass, 0),
                 };
-                let measured = point(options, system, requests, clients, pipeline, extra)?;
+                let measure = || point(options, system, requests, clients, pipeline, extra);
+                let measured = system::patiently(measure)?;
                 eprintln!(
                     "round {round} {clients:>3} x {pipeline:>2} {:<26} {:>7.0}/s {:>7.1} us",
                     system.kind.name(),
