@@ -194,8 +194,8 @@ impl Schedule {
         requests: &Requests,
         watch: &mut Watch,
     ) -> Result<()> {
-        let mut free: VecDeque<usize> = (0..generator.len()).collect();
-        let mut due_ns = vec![0; generator.len()];
+        let mut free: VecDeque<usize> = (0..generator.clients()).collect();
+        let mut due_ns = vec![0; generator.clients()];
         let mut counts = Counts::default();
         let started = Instant::now();
         let elapsed_ns = || started.elapsed().as_nanos() as u64;

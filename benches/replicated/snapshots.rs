@@ -88,7 +88,7 @@ fn write(
     let requests = load::writes(Write::Set);
     let mut generator = Generator::connect(port, CLIENTS)?;
     let (mut without, mut during, mut taken) = (Side::new(), Side::new(), 0);
-    let mut sent = vec![Instant::now(); generator.len()];
+    let mut sent = vec![Instant::now(); generator.clients()];
     let (mut counts, mut answered) = (Counts::default(), Vec::new());
     let mut next = 0;
     for (index, sent) in sent.iter_mut().enumerate() {
