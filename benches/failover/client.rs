@@ -6,7 +6,7 @@ use hallpass_benches::client::Connection;
 use hallpass_benches::error::{Error, Result};
 
 /// After so long the client gives up, and the measurement with it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause before the next node is tried.
 const PAUSE: Duration = Duration::from_millis(2);
 

@@ -44,16 +44,14 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let measured =
-        parse().map_err(|error| Error::Usage(error.to_string())).and_then(
-            |options| match options {
-                Some(options) => measure(&options),
-                None => {
-                    print!("{HELP}");
-                    Ok(())
-                }
-            },
-        );
+    let options = parse().map_err(|error| Error::Usage(error.to_string()));
+    let measured = options.and_then(|options| {
+        let Some(options) = options else {
+            print!("{HELP}");
+            return Ok(());
+        };
+        measure(&options)
+    });
     match measured {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

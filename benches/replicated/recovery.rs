@@ -28,7 +28,7 @@ const PART_KEYS: usize = 20_000;
 const BYTES_BESIDES: u64 = 60;
 const GIGABYTE: f64 = 1e9;
 /// A node may take so long.
-const START_MAX: Duration = Duration::from_secs(300);
+const START_MAX: Duration = Duration::from_mins(5);
 
 /// Takes snapshots only when it must not.
 const NO_SNAPSHOT: [&str; 4] = ["--data-dir", "recovery", "--snapshot-bytes", "1000gb"];

@@ -24,7 +24,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(2);
 const WAIT_MAX: Timespec = Timespec { tv_sec: 0, tv_nsec: 2_000_000 };
 const SILENCE_MAX: Duration = Duration::from_secs(10);
 /// However few snapshots have been seen, it ends after so long.
-const RUN_MAX: Duration = Duration::from_secs(120);
+const RUN_MAX: Duration = Duration::from_mins(2);
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 const FLAGS: [&str; 4] = ["--data-dir", "snapshots", "--snapshot-bytes", "64kb"];
 
