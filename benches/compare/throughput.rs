@@ -150,7 +150,7 @@ fn floor_id(index: usize) -> Vec<u8> {
 /// A server that holds `load`.
 pub(crate) fn loaded(options: &Options, peer: &Peer, load: &Load) -> Result<Server> {
     let server = Server::start(peer, options.server_core, &options.output)?;
-    if load.requests.len() > 0 {
+    if !load.requests.is_empty() {
         eprintln!("loading {} keys into {}", load.requests.len(), peer.name);
         let mut generator = Generator::connect(server.port(), options.connections)?;
         generator.send_all(&load.requests, LOAD_PIPELINE)?;

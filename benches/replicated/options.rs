@@ -24,8 +24,8 @@ What to measure
 How long
   --rounds N         interleaved rounds; medians are printed [5]
   --seconds S        measured time of each point             [1]
-  --megabytes N      log that is recovered; a quarter of it is held while snapshots are taken [1024]
-  --short            3 rounds of 0.25 seconds, and 256 megabytes: a rough picture, quickly
+  --megabytes N      log that is recovered; an eighth of it is held while snapshots are taken [1024]
+  --short            3 rounds of 0.15 seconds, and 256 megabytes: a rough picture, quickly
 
 Where
   --server FILE      the server            [hallpass-server, beside this program]
@@ -112,7 +112,7 @@ fn read() -> std::result::Result<Option<Options>, lexopt::Error> {
             Long("seconds") => options.window = window(arguments.value()?.parse::<f64>()?),
             Long("megabytes") => options.megabytes = arguments.value()?.parse::<u64>()?.max(16),
             Long("short") => {
-                (options.rounds, options.window, options.megabytes) = (3, window(0.25), 256);
+                (options.rounds, options.window, options.megabytes) = (3, window(0.15), 256);
             }
             Long("server") => options.server = arguments.value()?.into(),
             Long("server-cores") => options.server_cores = arguments.value()?.string()?,

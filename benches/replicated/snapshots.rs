@@ -47,7 +47,7 @@ impl Side {
 /// Writes until as many snapshots were taken as there are rounds.
 pub(crate) fn measure(options: &Options) -> Result<Vec<Table>> {
     let (process, port) = hallpass(options, "snapshots", &FLAGS)?;
-    let megabytes = options.megabytes / 4;
+    let megabytes = options.megabytes / 8;
     let keys = (megabytes * 1_000_000 / VALUE_BYTES as u64) as usize;
     eprintln!("storing {megabytes} MB of values");
     let mut generator = Generator::connect(port, CLIENTS)?;
