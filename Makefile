@@ -23,10 +23,11 @@ fuzz: ## Fuzzes the parser, the snapshot reader and the commands, ten minutes ea
 lint: ## Formatting, clippy, documentation, and dependencies, with warnings as errors
 	tests/lint
 
-bench: ## Measures the engine, then against Redis, Valkey and the floor, in short; says where the plots are
+bench: ## Measures the engine, the server beside Redis, Valkey and the floor, and a cluster, in short
 	cargo build --release --locked -p hallpass-server --bin hallpass-server
 	cargo run --release --locked -p hallpass-benches --bin targets -- --short
 	cargo run --release --locked -p hallpass-benches --bin compare -- --short
+	cargo run --release --locked -p hallpass-benches --bin replicated -- --short
 
 jepsen: ## Hurts real clusters for some minutes and judges what clients saw (as root: it makes network namespaces)
 	cargo build --release --locked -p hallpass-server --bin hallpass-server

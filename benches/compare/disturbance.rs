@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use crate::error::{Context, Result};
 use crate::server::Server;
+use hallpass_benches::error::{Context, Result};
 
 /// How often is looked. It costs the generator about ten microseconds.
 const SEGMENT_NS: u64 = 5_000_000;

@@ -14,15 +14,16 @@ use rustix::event::Timespec;
 use serde::Serialize;
 
 use crate::disturbance::Watch;
-use crate::error::{Error, Result};
-use crate::generator::{Generator, Sending, Shape};
 use crate::options::Options;
 use crate::peer::{Kind, Peer};
-use crate::reply::Counts;
 use crate::server::Server;
-use crate::statistics::{median, median_ratio};
 use crate::throughput::{loaded, successes};
-use crate::workload::{Keys, Lengths, Requests};
+use crate::workload::{Keys, Lengths};
+use hallpass_benches::error::{Error, Result};
+use hallpass_benches::generator::{Generator, Sending, Shape};
+use hallpass_benches::reply::Counts;
+use hallpass_benches::requests::Requests;
+use hallpass_benches::statistics::{median, median_ratio};
 
 /// Shares of the slowest peer's maximum.
 const SHARES: [f64; 3] = [0.3, 0.5, 0.7];
@@ -98,7 +99,7 @@ pub(crate) fn measure(options: &Options, peers: &[Peer]) -> Result<Vec<Latency>>
     for round in 1..=options.rounds {
         for (rate, rounds) in rates.iter().zip(&mut rounds) {
             for ((peer, server), rounds) in peers.iter().zip(&servers).zip(rounds) {
-                let mut generator = Generator::connect(server, options.connections)?;
+                let mut generator = Generator::connect(server.port(), options.connections)?;
                 let window = options.window;
                 let mut schedule = Schedule::new(rate.per_second, window.warm_up, window.measured);
                 let mut watch = Watch::begin(server)?;
@@ -129,8 +130,8 @@ fn rates(
     let mut maxima: Vec<(Kind, f64)> = peers.iter().map(|peer| (peer.kind, 0.0)).collect();
     for _ in 0..CALIBRATIONS {
         for (server, (_, maximum)) in servers.iter().zip(&mut maxima) {
-            let mut generator = Generator::connect(server, options.connections)?;
-            let measured = generator.saturate(requests, shape, server)?;
+            let mut generator = Generator::connect(server.port(), options.connections)?;
+            let measured = generator.saturate(requests, shape, &|| server.cpu_time())?;
             *maximum = maximum.max(measured.throughput);
         }
     }
@@ -193,8 +194,8 @@ impl Schedule {
         requests: &Requests,
         watch: &mut Watch,
     ) -> Result<()> {
-        let mut free: VecDeque<usize> = (0..generator.len()).collect();
-        let mut due_ns = vec![0; generator.len()];
+        let mut free: VecDeque<usize> = (0..generator.clients()).collect();
+        let mut due_ns = vec![0; generator.clients()];
         let mut counts = Counts::default();
         let started = Instant::now();
         let elapsed_ns = || started.elapsed().as_nanos() as u64;

@@ -1,25 +1,21 @@
 //! `compare`: Hallpass, its peers and the limit, measured in one run on one machine.
 //!
 //! The way through: `options` says what to do, `peer` finds the programs, `server` runs them,
-//! `workload` encodes the requests, `generator` sends them and `reply` counts the answers;
+//! `workload` encodes the requests, the library's `generator` sends them and its `reply` counts the answers;
 //! `throughput`, `latency` (with `disturbance`) and `memory` make measurements of it; `table`, `plot` and `report` show
 //! them. `floor` is the limit: a server that stores nothing, run by this same program.
 
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod disturbance;
-mod error;
 mod floor;
-mod generator;
 mod latency;
 mod memory;
 mod options;
 mod peer;
 mod plot;
-mod reply;
 mod report;
 mod server;
-mod statistics;
 mod table;
 mod throughput;
 mod workload;
@@ -27,12 +23,12 @@ mod workload;
 use std::fs;
 use std::process::ExitCode;
 
-use error::{Context, Error, Result};
+use hallpass_benches::error::{Context, Error, Result};
+use hallpass_benches::table::Table;
 use options::{Command, Mode, Options};
 use peer::Peer;
 use report::Report;
 use rustix::thread::{CpuSet, sched_setaffinity};
-use table::Table;
 use throughput::Question;
 
 fn main() -> ExitCode {

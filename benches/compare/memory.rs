@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::error::Result;
-use crate::generator::Generator;
 use crate::options::Options;
 use crate::peer::{Kind, Peer};
 use crate::server::Server;
 use crate::throughput::successes;
 use crate::workload::{Keys, Lengths, Load};
+use hallpass_benches::error::Result;
+use hallpass_benches::generator::Generator;
 
 /// Few connections, whose buffers do not count for much.
 const CONNECTIONS: usize = 4;
@@ -85,7 +85,7 @@ pub(crate) fn measure(options: &Options, peers: &[Peer]) -> Vec<Footprint> {
 
 fn footprint(options: &Options, peer: &Peer, stored: &str, load: &Load) -> Result<Footprint> {
     let server = Server::start(peer, options.server_core, &options.output)?;
-    let mut generator = Generator::connect(&server, CONNECTIONS)?;
+    let mut generator = Generator::connect(server.port(), CONNECTIONS)?;
     let before = settled(&server)?;
     generator.send_all(&load.requests, PIPELINE)?;
     let after = settled(&server)?;

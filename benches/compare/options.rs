@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use lexopt::prelude::*;
 
-use crate::error::{Error, Result};
-use crate::generator::{Sending, Shape, Window};
 use crate::peer;
+use hallpass_benches::error::{Error, Result};
+use hallpass_benches::generator::{Sending, Shape, Window};
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\

@@ -6,14 +6,15 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::error::{Context, Result};
-use crate::generator::Sending;
 use crate::latency::Latency;
 use crate::memory::Footprint;
 use crate::options::Options;
 use crate::peer::Peer;
 use crate::plot::Plot;
 use crate::throughput::Point;
+use hallpass_benches::error::{Context, Result};
+use hallpass_benches::generator::Sending;
+use hallpass_benches::machine::machine;
 
 /// What a run found; parts that were not asked for are empty.
 #[derive(Debug, Serialize)]
@@ -141,14 +142,4 @@ fn save(directory: &Path, name: &str, contents: &[u8]) -> Result<()> {
     fs::write(&path, contents).context(format!("writing {}", path.display()))?;
     println!("wrote {}", path.display());
     Ok(())
-}
-
-/// Processor and kernel.
-fn machine() -> String {
-    let read = |path| fs::read_to_string(path).unwrap_or_default();
-    let processors = read("/proc/cpuinfo");
-    let models = || processors.lines().filter_map(|line| line.strip_prefix("model name"));
-    let model = models().next().unwrap_or_default().trim_start_matches([' ', '\t', ':']).to_owned();
-    let kernel = read("/proc/sys/kernel/osrelease");
-    format!("{} cores of {model}, Linux {}", models().count(), kernel.trim())
 }

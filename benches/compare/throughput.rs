@@ -7,13 +7,14 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
-use crate::error::{Error, Result};
-use crate::generator::{Generator, Measurement, create_sessions};
 use crate::options::Options;
 use crate::peer::{Kind, Peer};
 use crate::server::Server;
-use crate::statistics::{median, median_ratio};
-use crate::workload::{Keys, Lengths, Load, Requests, look_ups};
+use crate::workload::{Keys, Lengths, Load, look_ups};
+use hallpass_benches::error::{Error, Result};
+use hallpass_benches::generator::{Generator, Measurement, create_sessions};
+use hallpass_benches::requests::Requests;
+use hallpass_benches::statistics::{median, median_ratio};
 
 /// Loading is not measured: deep pipelines make it short.
 const LOAD_PIPELINE: usize = 64;
@@ -149,9 +150,9 @@ fn floor_id(index: usize) -> Vec<u8> {
 /// A server that holds `load`.
 pub(crate) fn loaded(options: &Options, peer: &Peer, load: &Load) -> Result<Server> {
     let server = Server::start(peer, options.server_core, &options.output)?;
-    if load.requests.len() > 0 {
+    if !load.requests.is_empty() {
         eprintln!("loading {} keys into {}", load.requests.len(), peer.name);
-        let mut generator = Generator::connect(&server, options.connections)?;
+        let mut generator = Generator::connect(server.port(), options.connections)?;
         generator.send_all(&load.requests, LOAD_PIPELINE)?;
     }
     Ok(server)
@@ -167,9 +168,10 @@ fn measure(options: &Options, subjects: &mut [Subject<'_>]) -> Result<()> {
     for round in 1..=options.rounds {
         for (index, pipeline) in options.pipelines.iter().enumerate() {
             for subject in &mut *subjects {
-                let mut generator = Generator::connect(&subject.server, options.connections)?;
+                let mut generator = Generator::connect(subject.server.port(), options.connections)?;
                 let shape = options.shape(*pipeline);
-                let measured = generator.saturate(&subject.requests, shape, &subject.server)?;
+                let measured =
+                    generator.saturate(&subject.requests, shape, &|| subject.server.cpu_time())?;
                 eprintln!(
                     "round {round} pipeline {pipeline:>2} {:<10} {:>6.2} us/request {:>9.0}/s",
                     subject.peer.name, measured.server_cpu_us, measured.throughput

@@ -1,10 +1,8 @@
 //! The requests of each measurement, encoded once and before it starts.
 //!
-//! Requests lie one after the other in one buffer, in the order they are sent: a batch of any
-//! pipeline depth is one slice, and sending it costs the generator one system call and no copying.
 //! Everything random comes from a fixed seed, so each server and each run gets the same bytes.
 
-use std::ops::Range;
+use hallpass_benches::requests::Requests;
 
 /// Bytes in a key: what a session id with a prefix has in practice.
 pub(crate) const KEY_BYTES: usize = 28;
@@ -16,49 +14,6 @@ const LIFETIME_SECONDS: &[u8] = b"3600";
 const MIX_REQUESTS: usize = 1 << 20;
 /// One write in so many requests.
 const WRITE_EVERY: usize = 20;
-
-/// Encoded requests in sending order.
-#[derive(Debug, Default)]
-pub(crate) struct Requests {
-    bytes: Vec<u8>,
-    /// Where request `i` ends; it begins where the one before ends.
-    ends: Vec<usize>,
-}
-
-impl Requests {
-    /// Appends one request made of `arguments`.
-    pub(crate) fn push(&mut self, arguments: &[&[u8]]) {
-        self.header(b'*', arguments.len());
-        for argument in arguments {
-            self.header(b'$', argument.len());
-            self.bytes.extend_from_slice(argument);
-            self.bytes.extend_from_slice(b"\r\n");
-        }
-        self.ends.push(self.bytes.len());
-    }
-
-    fn header(&mut self, kind: u8, count: usize) {
-        self.bytes.push(kind);
-        self.bytes.extend_from_slice(count.to_string().as_bytes());
-        self.bytes.extend_from_slice(b"\r\n");
-    }
-
-    /// How many requests there are.
-    pub(crate) fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Where the bytes of the given requests lie.
-    pub(crate) fn span(&self, requests: Range<usize>) -> Range<usize> {
-        let end_of = |count: usize| if count == 0 { 0 } else { self.ends[count - 1] };
-        end_of(requests.start)..end_of(requests.end)
-    }
-
-    /// Encoded bytes.
-    pub(crate) fn bytes(&self, span: Range<usize>) -> &[u8] {
-        &self.bytes[span]
-    }
-}
 
 /// The stored keys, and where values come from.
 #[derive(Debug)]
@@ -195,17 +150,6 @@ impl Lengths {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn requests_are_resp_and_can_be_cut_into_batches() {
-        let mut requests = Requests::default();
-        requests.push(&[b"GET", b"a"]);
-        requests.push(&[b"SETEX", b"a", b"10", b"value"]);
-        let second = b"*4\r\n$5\r\nSETEX\r\n$1\r\na\r\n$2\r\n10\r\n$5\r\nvalue\r\n";
-        assert_eq!(requests.bytes(requests.span(0..1)), b"*2\r\n$3\r\nGET\r\n$1\r\na\r\n");
-        assert_eq!(requests.bytes(requests.span(1..2)), second);
-        assert_eq!(requests.bytes(requests.span(0..2)).len(), 20 + second.len());
-    }
 
     #[test]
     fn a_load_is_the_same_every_time() {

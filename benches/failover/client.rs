@@ -1,51 +1,14 @@
 //! A client that goes to the next node when one does not answer, and tries again until it is acknowledged.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use super::Result;
+use hallpass_benches::client::Connection;
+use hallpass_benches::error::{Error, Result};
 
-/// A node that has not answered for so long is left for the next one.
-const ANSWER_MAX: Duration = Duration::from_secs(5);
 /// After so long the client gives up, and the measurement with it.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// The pause before the next node is tried.
 const PAUSE: Duration = Duration::from_millis(2);
-
-/// One connection.
-pub(crate) struct Connection {
-    writer: TcpStream,
-    reader: BufReader<TcpStream>,
-}
-
-impl Connection {
-    /// Connects to a node on this machine.
-    pub(crate) fn open(port: u16) -> std::io::Result<Self> {
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-        let writer = TcpStream::connect_timeout(&address, ANSWER_MAX)?;
-        writer.set_nodelay(true)?;
-        writer.set_read_timeout(Some(ANSWER_MAX))?;
-        let reader = BufReader::new(writer.try_clone()?);
-        Ok(Self { writer, reader })
-    }
-
-    /// Sends a line and returns the reply: its first line, and for text what follows.
-    pub(crate) fn ask(&mut self, line: &str) -> std::io::Result<String> {
-        self.writer.write_all(format!("{line}\r\n").as_bytes())?;
-        let mut reply = String::new();
-        if self.reader.read_line(&mut reply)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        let length = reply.strip_prefix('$').and_then(|rest| rest.trim_end().parse::<usize>().ok());
-        if let Some(length) = length {
-            let mut text = vec![0; length + 2];
-            self.reader.read_exact(&mut text)?;
-            reply = String::from_utf8_lossy(&text).into_owned();
-        }
-        Ok(reply)
-    }
-}
 
 /// The client.
 pub(crate) struct Retrying {
@@ -69,7 +32,9 @@ impl Retrying {
         for attempt in 1.. {
             match self.attempt(&line) {
                 Ok(reply) if reply.starts_with("+OK") => return Ok(attempt),
-                Ok(reply) if !reply.starts_with("-CLUSTERDOWN") => return Err(reply),
+                Ok(reply) if !reply.starts_with("-CLUSTERDOWN") => {
+                    return Err(Error::Refused(reply));
+                }
                 _ if Instant::now() > deadline => break,
                 _ => {}
             }
@@ -77,7 +42,7 @@ impl Retrying {
             self.node = (self.node + 1) % self.ports.len();
             std::thread::sleep(PAUSE);
         }
-        Err(format!("no node acknowledged a write within {PATIENCE:?}"))
+        Err(Error::Waited { patience: PATIENCE, what: "a write to be acknowledged".to_owned() })
     }
 
     fn attempt(&mut self, line: &str) -> std::io::Result<String> {

@@ -9,7 +9,6 @@
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 
 mod client;
-mod cluster;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -18,7 +17,8 @@ use std::time::{Duration, Instant};
 use lexopt::prelude::*;
 
 use client::Retrying;
-use cluster::{Cluster, NODES};
+use hallpass_benches::cluster::{Cluster, NODES};
+use hallpass_benches::error::{Error, Result};
 
 const HELP: &str = "\
 Kills the leader of a cluster of three again and again, and says how long a client that tries again waits.
@@ -36,8 +36,6 @@ const WRITES_BEFORE: u32 = 50;
 /// How long a node that was started again keeps its vote to itself, with the default settings and some to spare.
 const VOTE_HELD: Duration = Duration::from_millis(1200);
 
-type Result<T> = std::result::Result<T, String>;
-
 struct Options {
     rounds: usize,
     server: PathBuf,
@@ -46,7 +44,8 @@ struct Options {
 }
 
 fn main() -> ExitCode {
-    let measured = parse().map_err(|error| error.to_string()).and_then(|options| {
+    let options = parse().map_err(|error| Error::Usage(error.to_string()));
+    let measured = options.and_then(|options| {
         let Some(options) = options else {
             print!("{HELP}");
             return Ok(());
@@ -85,7 +84,7 @@ fn parse() -> std::result::Result<Option<Options>, lexopt::Error> {
 }
 
 fn measure(options: &Options) -> Result<()> {
-    let mut cluster = Cluster::start(&options.server, &options.folder, &options.flags)?;
+    let mut cluster = Cluster::start(&options.server, &options.folder, &options.flags, None)?;
     let mut waits = Vec::new();
     for round in 1..=options.rounds {
         let leader = cluster.leader()?;

@@ -202,6 +202,10 @@ fn replication(page: &mut Page<'_>) {
     page.line("raft_applied", status.applied);
     page.line("raft_last_log", status.last_log);
     page.line("raft_snapshot", status.snapshot);
+    let log = cluster.log().statistics();
+    page.line("raft_log_bytes_written", log.bytes);
+    page.line("raft_log_records_written", log.records);
+    page.line("raft_log_syncs", log.syncs);
     page.line("raft_members", status.members.len());
     page.line("raft_clock_ahead_millis", status.clock_ahead_millis);
     page.line("raft_clock_outlier", u8::from(status.clock_outlier));
