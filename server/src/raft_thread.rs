@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use crate::cluster::clock::SystemClock;
 use crate::cluster::disk::{Disk, RealDisk, VolatileDisk};
 use crate::cluster::log::LogOptions;
-use crate::cluster::{Cluster, ClusterConfig, ClusterError, Parts};
+use crate::cluster::node::ENTRIES_KEPT;
+use crate::cluster::{Cluster, ClusterConfig, ClusterError, Parts, PeerListener};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::net::tls::PeerTls;
@@ -144,14 +145,14 @@ async fn start(
     Ok(Cluster::start(cluster_config(&config), parts).await?)
 }
 
-async fn listen(config: &Config, port: u16) -> Result<tokio::net::TcpListener, StartError> {
+async fn listen(config: &Config, port: u16) -> Result<PeerListener, StartError> {
     let host = config.bind.split_whitespace().next().unwrap_or("127.0.0.1");
     let host = match host.trim_start_matches('-') {
         "*" => "0.0.0.0",
         "::*" => "::",
         host => host,
     };
-    tokio::net::TcpListener::bind((host, port)).await.map_err(|error| StartError::Address {
+    PeerListener::bind((host, port)).await.map_err(|error| StartError::Address {
         host: format!("{host}:{port}"),
         reason: error.to_string(),
     })
@@ -174,6 +175,7 @@ fn cluster_config(config: &Config) -> ClusterConfig {
         patience: Duration::from_millis(config.cluster_timeout),
         clock_skew_max: Duration::from_millis(config.clock_skew_max),
         snapshot_bytes: config.snapshot_bytes,
+        entries_kept: ENTRIES_KEPT,
         log: LogOptions::default(),
     }
 }

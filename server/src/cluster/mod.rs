@@ -10,6 +10,7 @@
 //! Nothing outside this folder names a type of openraft, and nothing inside knows commands or RESP.
 
 mod arrival;
+mod blocking;
 pub mod clock;
 mod codec;
 pub mod disk;
@@ -31,6 +32,8 @@ mod post;
 mod propose;
 mod read;
 mod service;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 mod skew;
 mod snapshot;
 mod state;
@@ -50,6 +53,8 @@ mod storage_tests;
 /// The Raft of this store.
 type Raft = openraft::Raft<types::TypeConfig, state::StateMachine>;
 
+/// Where peers connect.
+pub(crate) use self::network::TcpListener as PeerListener;
 pub use self::node::{Cluster, ClusterConfig, ClusterError, ClusterStatus, MemberStatus, Parts};
 pub(crate) use self::post::Post;
 pub use self::waiting::Unavailable;

@@ -70,9 +70,14 @@ pub struct ClusterConfig {
     pub clock_skew_max: Duration,
     /// A snapshot is taken when so many bytes were logged since the last, or as many as the store holds.
     pub snapshot_bytes: u64,
+    /// Entries that a snapshot covers and the log keeps all the same, for followers that are a little late.
+    pub entries_kept: u64,
     /// How the log is kept.
     pub log: LogOptions,
 }
+
+/// See [`ClusterConfig::entries_kept`].
+pub const ENTRIES_KEPT: u64 = 1000;
 
 impl ClusterConfig {
     /// A cluster of this one node, without a port: how Hallpass is durable on one machine.
@@ -87,6 +92,7 @@ impl ClusterConfig {
             patience: Duration::from_millis(1500),
             clock_skew_max: Duration::from_millis(500),
             snapshot_bytes: 64 << 20,
+            entries_kept: ENTRIES_KEPT,
             log: LogOptions::default(),
         }
     }
@@ -254,6 +260,8 @@ impl Cluster {
         };
         let (log, recovered) = Log::open(log_disk, config.log.clone())?;
         let log = Arc::new(log);
+        #[cfg(feature = "simulation")]
+        super::simulation::keep_writing(&log, &config.log);
         let snapshots = Arc::new(SnapshotStore::open(Arc::clone(&disk)).map_err(storage)?);
         let snapshot = snapshots.current().map_err(storage)?.and_then(|(meta, _)| meta.last_log_id);
         if let Some((purged, _)) = &recovered.purged
@@ -628,7 +636,7 @@ fn raft_config(config: &ClusterConfig) -> Result<openraft::Config, ClusterError>
         max_payload_entries: 64,
         snapshot_policy: openraft::SnapshotPolicy::Never,
         replication_lag_threshold: 100_000,
-        max_in_snapshot_log_to_keep: 1000,
+        max_in_snapshot_log_to_keep: config.entries_kept,
         purge_batch_size: 256,
         install_snapshot_timeout: 600_000,
         backoff: "50ms".to_owned(),

@@ -14,6 +14,7 @@ use hallpass_engine::{Engine, OpDecoder, Outcome, Stamp};
 use openraft::storage::{EntryResponder, RaftSnapshotBuilder, RaftStateMachine};
 use tokio::sync::watch;
 
+use super::blocking;
 use super::codec::term_of;
 use super::entry::{Submission, Unpacker};
 use super::gate::Gate;
@@ -217,8 +218,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
     ) -> io::Result<()> {
         let closed = self.gate.close().await;
         let (engine, snapshots) = (Arc::clone(&self.engine), Arc::clone(&self.snapshots));
-        let installing = tokio::task::spawn_blocking(move || snapshots.install(&engine, file));
-        let state = installing.await.map_err(io::Error::other)??;
+        let state = blocking::run(move || snapshots.install(&engine, file)).await??;
         if state.last_applied != meta.last_log_id {
             let text = "the snapshot is not the one that was announced";
             return Err(io::Error::new(io::ErrorKind::InvalidData, text));
@@ -249,8 +249,7 @@ impl RaftSnapshotBuilder<TypeConfig> for Builder {
 
     async fn build_snapshot(&mut self) -> io::Result<Snapshot> {
         let writing = self.writing.take().ok_or_else(|| io::Error::other("built once"))??;
-        let written = tokio::task::spawn_blocking(move || writing.write());
-        let (meta, snapshot) = written.await.map_err(io::Error::other)??;
+        let (meta, snapshot) = blocking::run(move || writing.write()).await??;
         Ok(Snapshot { meta, snapshot })
     }
 }

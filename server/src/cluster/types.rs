@@ -25,7 +25,10 @@ impl openraft::RaftTypeConfig for TypeConfig {
     type Vote = openraft::impls::Vote<Self::LeaderId>;
     type Payload = openraft::EntryPayload<Payload, NodeId, Member>;
     type Entry = openraft::alias::DefaultEntryOf<Self>;
+    #[cfg(not(feature = "simulation"))]
     type AsyncRuntime = openraft::impls::TokioRuntime;
+    #[cfg(feature = "simulation")]
+    type AsyncRuntime = super::simulation::SeededRuntime;
     type Responder<T>
         = openraft::impls::OneshotResponder<Self, T>
     where
