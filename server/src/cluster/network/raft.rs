@@ -277,6 +277,7 @@ where
     }
     loop {
         let room = pipeline.under_way.len() < PIPELINE_REQUESTS_MAX;
+        let all_answered = pipeline.under_way.is_empty();
         tokio::select! {
             // Answers first: they are what openraft waits for.
             biased;
@@ -285,7 +286,7 @@ where
                 pipeline.ended = !matches!(answer, Ok(Ok(_)));
                 return Some((answer, pipeline));
             }
-            request = next_request(&mut pipeline.input, &mut pipeline.pace, &pipeline.urgency), if room => {
+            request = next_request(&mut pipeline.input, &mut pipeline.pace, &pipeline.urgency, all_answered), if room => {
                 let Some(request) = request else {
                     // No more requests; what is under way is still answered.
                     let sent = pipeline.under_way.next().await?;
@@ -306,10 +307,11 @@ async fn next_request<S>(
     input: &mut S,
     pace: &mut Pace,
     urgency: &Urgency,
+    all_answered: bool,
 ) -> Option<AppendEntriesRequest<TypeConfig>>
 where
     S: Stream<Item = AppendEntriesRequest<TypeConfig>> + Send + Unpin,
 {
-    pace.due(urgency).await;
+    pace.due(urgency, all_answered).await;
     input.next().await
 }

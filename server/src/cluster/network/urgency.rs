@@ -3,6 +3,11 @@
 //! A commit that nothing follows costs a message of its own to each follower, and its answer: nearly as
 //! much as the entries themselves. A follower whose clients wait for it gets it at once; any other with
 //! the next entries, or a few milliseconds later.
+//!
+//! And while anything is unanswered, only entries are sent. openraft takes an answer for that of every
+//! request so far that ends with the same entry, and begins the leader's lease when the last of them was
+//! sent: a leader that was stopped, and finds an old answer when it goes on, would count it for news it
+//! has only just sent, and answer from the past.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -64,9 +69,15 @@ impl Pace {
         self.hold_until = Instant::now() + HOLD;
     }
 
-    /// Waits until there is something to send that should not wait.
-    pub(crate) async fn due(&mut self, urgency: &Urgency) {
+    /// Waits until there is something to send that should not wait; `all_answered` says that nothing sent
+    /// before still waits for its answer.
+    pub(crate) async fn due(&mut self, urgency: &Urgency, all_answered: bool) {
         let (node, sent) = (self.node, self.sent);
+        if !all_answered {
+            // An error means that the node is stopping: openraft then ends this, too.
+            let _more = self.last.wait_for(|last| *last > sent).await;
+            return;
+        }
         let due = self.last.wait_for(|last| *last > sent || urgency.is_asked(node));
         tokio::select! {
             biased;
@@ -85,7 +96,7 @@ mod tests {
     /// Whether something is due, though the hold is not over.
     fn is_due(pace: &mut Pace, urgency: &Urgency) -> bool {
         pace.hold_until = Instant::now() + Duration::from_mins(1);
-        pace.due(urgency).now_or_never().is_some()
+        pace.due(urgency, true).now_or_never().is_some()
     }
 
     #[tokio::test]
@@ -105,15 +116,19 @@ mod tests {
         assert!(is_due(&mut pace, &urgency));
         pace.sent(None);
         assert!(is_due(&mut pace, &urgency), "its clients wait for the next, too");
+        let unanswered = pace.due(&urgency, false).now_or_never();
+        assert!(unanswered.is_none(), "news went out behind an unanswered request");
+        urgency.appended(9);
+        assert!(pace.due(&urgency, false).now_or_never().is_some(), "entries may");
     }
 
     #[tokio::test]
     async fn it_does_not_wait_for_long() {
         let urgency = Urgency::default();
         let mut pace = urgency.pace(2);
-        pace.due(&urgency).await;
+        pace.due(&urgency, true).await;
         pace.sent(Some(1));
-        pace.due(&urgency).await;
+        pace.due(&urgency, true).await;
         assert!(Instant::now() >= pace.hold_until);
     }
 }
