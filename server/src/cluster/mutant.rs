@@ -1,7 +1,7 @@
 //! Bugs to plant: each breaks one promise, and the tests that watch over it have to see that.
 //!
 //! Only in builds with the feature `mutants`, and only the one bug that `HALLPASS_MUTANT` names when the
-//! process starts, or that [`plant`] was given. In every other build [`planted`] is a constant `false`, so
+//! process starts, or that [`plant`] was given. In every other build `planted` is a constant `false`, so
 //! that each place costs nothing, and a process that is told to plant a bug does not start.
 
 #[cfg(all(feature = "mutants", not(debug_assertions)))]

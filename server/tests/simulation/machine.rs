@@ -93,10 +93,11 @@ impl Machine {
         site: &Site<'_>,
         seed: u64,
     ) -> Self {
-        let initial = match site.initial.contains_key(&node) {
-            true => site.initial.clone(),
+        let initial = if site.initial.contains_key(&node) {
+            site.initial.clone()
+        } else {
             // Added later: it waits to be told.
-            false => BTreeMap::new(),
+            BTreeMap::new()
         };
         Self {
             node,

@@ -188,7 +188,9 @@ fn many_seeds() -> Result<(), Failed> {
     let mut text = format!("{} of {seeds} seeds failed; one of them again with\n", bad.len());
     text +=
         "HALLPASS_SEED=N cargo test -p hallpass-server --features simulation --test simulation\n";
-    bad.iter().for_each(|ran| text += &ran.text);
+    for ran in &bad {
+        text += &ran.text;
+    }
     Err(text.into())
 }
 

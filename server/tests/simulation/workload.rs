@@ -259,7 +259,7 @@ fn look(
     let stored = |name: &[u8]| {
         engine.look(Key::new(engine.seed(), 0, name), now, |entry| match entry?.value {
             Value::String(bytes) => Some(bytes.to_vec()),
-            _ => panic!("a key that is no string"),
+            Value::Collection(_) => panic!("a key that is no string"),
         })
     };
     match action {

@@ -63,7 +63,9 @@ pub(crate) fn run(seed: u64, trace: Option<&str>) -> Outcome {
             wrongs
         }
     };
-    wrongs.iter().for_each(|wrong| world.trace.note(format_args!("wrong: {wrong}")));
+    for wrong in &wrongs {
+        world.trace.note(format_args!("wrong: {wrong}"));
+    }
     world.trace.flush();
     let records = world.workload.history.records();
     Outcome {

@@ -7,8 +7,11 @@ use std::collections::BTreeMap;
 
 use crate::history::{Action, Answer, Record};
 
+/// A counter's increments, and what its readers were shown.
+type Requests<'a> = (Vec<&'a Record>, Vec<(i64, &'a Record)>);
+
 pub(super) fn judge(records: &[Record], wrongs: &mut Vec<String>) {
-    let mut counters: BTreeMap<u8, (Vec<&Record>, Vec<(i64, &Record)>)> = BTreeMap::new();
+    let mut counters: BTreeMap<u8, Requests<'_>> = BTreeMap::new();
     for record in records {
         match (&record.action, record.answer()) {
             (Action::Increment { counter }, answer) => {
