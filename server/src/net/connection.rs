@@ -192,9 +192,12 @@ impl Connection {
 
     /// Runs all requests at hand and sends the replies.
     async fn answer(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
-        if let Some(cluster) = self.server.cluster.get().cloned() {
-            // Boxed: this future is large, and a server without a log should not pay for it.
-            return Box::pin(self.answer_replicated(&cluster, buffers)).await;
+        if self.server.cluster.get().is_some() {
+            if !self.answer_at_once(buffers) {
+                // Boxed: this future is large, and whoever does not need it should not pay for it.
+                return Box::pin(self.answer_replicated(buffers)).await;
+            }
+            return self.send(buffers).await;
         }
         while buffers.next < buffers.requests.frames.len() {
             let requests = buffers.requests.frames.len() - buffers.next;

@@ -21,12 +21,42 @@ const OUTPUT_BYTES: usize = 256 << 10;
 type End = usize;
 
 impl Connection {
+    /// Runs requests for as long as they are reads that this node may answer by itself; whether those were all.
+    pub(super) fn answer_at_once(&mut self, buffers: &mut Buffers) -> bool {
+        let Some(cluster) = self.server.cluster.get().cloned() else { return false };
+        while buffers.next < buffers.requests.frames.len() {
+            self.stage_buckets(buffers);
+            if buffers.prepared.iter().any(|ready| ready.course() != Course::Read)
+                || buffers.output.len() > OUTPUT_BYTES
+            {
+                return false;
+            }
+            let wall = self.server.clock.now();
+            let paused = |turn: Turn<'_>| {
+                buffers.prepared.first().and_then(|ready| turn.paused_until(ready)).is_some()
+            };
+            if paused(self.turn(wall)) {
+                return false;
+            }
+            self.stage_records(buffers);
+            let lane = self.client.shared.id as usize;
+            let (Some(now), Some(inside)) = (cluster.read_at_once(), cluster.enter(lane)) else {
+                return false;
+            };
+            let end = buffers.next + buffers.prepared.len();
+            execute(&mut self.turn(now), buffers, end);
+            drop(inside);
+            buffers.prepared.clear();
+            self.pass_touches_on(&cluster);
+        }
+        self.client.publish(self.server.clock.now());
+        true
+    }
+
     /// Runs all requests at hand through the cluster and sends the replies.
-    pub(super) async fn answer_replicated(
-        &mut self,
-        cluster: &Cluster,
-        buffers: &mut Buffers,
-    ) -> Result<(), Ended> {
+    pub(super) async fn answer_replicated(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
+        let Some(cluster) = self.server.cluster.get().cloned() else { return Ok(()) };
+        let cluster = &*cluster;
         while buffers.next < buffers.requests.frames.len() {
             if buffers.prepared.is_empty() {
                 self.stage_buckets(buffers);
@@ -100,9 +130,12 @@ impl Connection {
         execute(&mut self.turn(now), buffers, end);
         drop(inside);
         buffers.prepared.drain(..end - next);
-        let due = std::mem::take(&mut self.client.touches_due);
-        if !due.is_empty() {
-            cluster.touch(&due);
+        self.pass_touches_on(cluster);
+    }
+
+    fn pass_touches_on(&mut self, cluster: &Cluster) {
+        if !self.client.touches_due.is_empty() {
+            cluster.touch(&std::mem::take(&mut self.client.touches_due));
         }
     }
 

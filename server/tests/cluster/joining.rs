@@ -114,7 +114,9 @@ fn leadership_goes_where_it_is_sent() {
     let mut cluster = Cluster::start(3);
     let successor = cluster.follower();
     let mut client = cluster.connect(successor);
-    assert_eq!(insist(&mut client, &format!("RAFT.TRANSFER {successor}")).text(), "OK");
+    let transfer = format!("RAFT.TRANSFER {successor}");
+    // A node that was only just started may have to be heard from first.
+    wait_until("leadership to be handed over", || client.run(&transfer).is_ok());
     wait_until("the successor to lead", || cluster.leader() == successor);
     assert!(client.run("RAFT.TRANSFER 99").error().contains("no vote"));
 }

@@ -16,7 +16,7 @@ pub(crate) mod server;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for something that should happen soon, on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often a condition is looked at again.
 const POLL_EVERY: Duration = Duration::from_millis(2);
