@@ -107,16 +107,18 @@ async fn begin(raft: &Raft, own: &Identity, config: &ClusterConfig) -> Result<()
         .map(|(node, address)| Link::new(own.clone(), node, address, Purpose::Ask))
         .collect();
     loop {
-        let mut agreeing = 1;
+        let mut agreeing: usize = 1;
         for link in &others {
             let Ok(answer) = link.call(kind::STATUS, Bytes::new(), ASK_PATIENCE).await else {
                 continue;
             };
-            if !decode::<NodeStatus>(&answer).is_ok_and(|status| status.pristine) {
+            match decode::<NodeStatus>(&answer) {
+                // One that is still meeting the others could not vote: with a leader that dies at once
+                // there would be no majority.
+                Ok(status) if status.pristine => agreeing += usize::from(status.settled),
                 // There is a cluster already: its leader will bring this node up to date.
-                return Ok(());
+                _ => return Ok(()),
             }
-            agreeing += 1;
         }
         if raft.is_initialized().await.unwrap_or(true) {
             return Ok(());

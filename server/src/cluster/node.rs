@@ -486,6 +486,12 @@ impl Cluster {
         self.progress.stamp()
     }
 
+    /// Whether this node's directory has met the others, so that it may vote.
+    #[cfg(feature = "simulation")]
+    pub(crate) fn is_settled(&self) -> bool {
+        self.own.known.settled()
+    }
+
     /// What this node knows of its cluster.
     pub fn status(&self) -> ClusterStatus {
         use openraft::async_runtime::WatchReceiver;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use fastrand::Rng;
-use hallpass_server::cluster::simulation::{Network, applied_stamp};
+use hallpass_server::cluster::simulation::{Network, applied_stamp, is_settled};
 
 use crate::chaos::{CLOCK_ERROR_MILLIS, CLOCK_ERROR_USUAL_MILLIS, Chaos};
 use crate::clock::{SkewedClock, Time};
@@ -21,6 +21,8 @@ const SETTLE_MILLIS: u64 = 30_000;
 /// How often the last reads are made at the most, and how long they are waited for.
 const LAST_READS_MAX: usize = 5;
 const PATIENCE_MILLIS: u64 = 1_600;
+/// How long one node may be started after another.
+const START_APART_MILLIS: u64 = 300;
 /// How long things fail.
 const CHAOS_MILLIS: std::ops::Range<u64> = 5_000..12_000;
 
@@ -50,6 +52,8 @@ struct World {
     trace: Trace,
     /// Requests that a node gets in a thousand milliseconds.
     rate: u64,
+    /// Whether there has been a leader.
+    begun: bool,
 }
 
 /// Runs a seed.
@@ -102,11 +106,17 @@ impl World {
             (Chaos::new(random.u64(..), &network), Workload::new(random.u64(..)));
         workload.interrupted_permille = if random.bool() { random.u64(..5) } else { 0 };
         let rate = random.u64(10..150);
-        Self { time, network, machines, chaos, workload, random, trace, rate }
+        Self { time, network, machines, chaos, workload, random, trace, rate, begun: false }
     }
 
     fn live(&mut self) -> Result<(), String> {
-        self.machines.iter_mut().for_each(Machine::start);
+        // Nodes are not started at once: the first ones ask those that are not there yet.
+        for position in 0..self.machines.len() {
+            self.machines[position].start();
+            for _ in 0..self.random.u64(..START_APART_MILLIS) {
+                self.step(false)?;
+            }
+        }
         self.settle("at the beginning")?;
         let chaos_ends = self.time.now() + self.random.u64(CHAOS_MILLIS);
         while self.time.now() < chaos_ends {
@@ -180,7 +190,22 @@ impl World {
         let (status, written) = (cluster.status(), machine.disks[1].operations());
         let (applied, leader, term) = (status.applied, status.leader, status.term);
         self.trace.note(format_args!("{now} {node} {term} {leader:?} {applied} {written}"));
+        if leader.is_some() && !self.begun {
+            self.begun = true;
+            return self.all_may_vote();
+        }
         Ok(())
+    }
+
+    /// From the first leader on, any one node may be missed: so all must be able to vote by then.
+    fn all_may_vote(&self) -> Result<(), String> {
+        let settled = |machine: &Machine| machine.cluster().is_some_and(|node| is_settled(node));
+        match self.machines.iter().find(|machine| !settled(machine)) {
+            Some(machine) => {
+                Err(format!("node {} had no vote yet at the first election", machine.node))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Goes on until each node has answered a write and a read that were asked for from now on.

@@ -92,3 +92,8 @@ pub fn touch(cluster: &Cluster, sessions: &[SessionHash]) {
 pub fn applied_stamp(cluster: &Cluster) -> Stamp {
     cluster.applied_stamp()
 }
+
+/// Whether a node's directory has met the others, so that it may vote.
+pub fn is_settled(cluster: &Cluster) -> bool {
+    cluster.is_settled()
+}
