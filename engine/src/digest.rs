@@ -9,6 +9,8 @@ use std::sync::atomic::Ordering;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::engine::Engine;
+use crate::key::Key;
+use crate::op::Fingerprint;
 use crate::store::record::{Kind, Record};
 use crate::store::shard::Shard;
 use crate::time::Stamp;
@@ -30,6 +32,17 @@ impl Engine {
             }
         }
         sum
+    }
+}
+
+impl Engine {
+    /// What a key holds, in short: to find out later whether it holds the same.
+    pub fn fingerprint(&self, key: Key<'_>, now: Stamp) -> Fingerprint {
+        let shard = self.store.read(key.hash);
+        let record = shard.record_of_key(&key);
+        let live = record.filter(|&record| shard.is_live(record, self.store.epoch(), now));
+        // The number of an absent key is taken.
+        live.map_or(Fingerprint::ABSENT, |record| Fingerprint(of_record(&shard, record).max(1)))
     }
 }
 

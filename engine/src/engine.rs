@@ -4,12 +4,14 @@
 //! to a closure, so nothing is copied that the caller does not copy. The prefetch stages let a server
 //! that has many requests at hand wait for memory once instead of once a request.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
 use crate::expiry::{eviction, sweep};
 use crate::key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Words};
+use crate::observe::Observer;
 use crate::op::Op;
 use crate::outcome::{Outcome, Refusal};
 use crate::session::meta::Meta;
@@ -220,6 +222,22 @@ impl Engine {
     pub fn set_memory_limit(&self, bytes_max: u64, eviction: Eviction) {
         self.memory_bytes_max.store(bytes_max, Ordering::Relaxed);
         self.evicts.store(eviction == Eviction::NearestDeadline, Ordering::Relaxed);
+    }
+
+    /// Sets who is told which keys change, once: [`Engine::wake_observer`] begins it.
+    ///
+    /// # Panics
+    ///
+    /// When there is an observer already.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        assert!(self.store.observed.set(observer), "an engine has one observer");
+    }
+
+    /// Whether the observer is told of changes. Awake, it costs each write a call; otherwise nothing.
+    ///
+    /// Whoever wakes it and then looks at a key learns of every change since that look.
+    pub fn wake_observer(&self, awake: bool) {
+        self.store.observed.wake(awake);
     }
 
     /// Applies one op at the given time. Deterministic, without I/O; locks only the shards it needs.

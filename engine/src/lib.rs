@@ -33,6 +33,7 @@ mod digest;
 pub mod engine;
 mod expiry;
 pub mod key;
+mod observe;
 pub mod op;
 pub mod outcome;
 mod room;
@@ -49,8 +50,9 @@ pub use engine::{
     Swept, Value,
 };
 pub use key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Span, Words};
+pub use observe::{Change, Observer};
 pub use op::{
-    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Limits, Op, OpDecoder, OpFault,
+    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Fingerprint, Limits, Op, OpDecoder, OpFault,
     Side, SortedAddOptions, SortedEnd, SortedRange,
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};

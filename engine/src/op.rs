@@ -136,6 +136,14 @@ pub enum Op<'a> {
         db: Option<u8>,
     },
 
+    /// Changes nothing. Outcome: `Flag`, whether each key is as it was when its fingerprint was taken. For
+    /// whoever applies the ops that follow only then: it is how a transaction reaches replicas, all of
+    /// which then decide alike.
+    Unchanged {
+        /// The keys, each with its [`Engine::fingerprint`](crate::Engine::fingerprint).
+        keys: Vec<(Key<'a>, Fingerprint)>,
+    },
+
     /// Sets hash fields. Outcome: `Integer`, how many were new.
     HashSet {
         /// The key.
@@ -404,6 +412,7 @@ impl Op<'_> {
                 | Self::Persist { .. }
                 | Self::Rename { .. }
                 | Self::Flush { .. }
+                | Self::Unchanged { .. }
                 | Self::HashDelete { .. }
                 | Self::SetRemove { .. }
                 | Self::SetPop { .. }
@@ -422,6 +431,16 @@ impl Op<'_> {
                 | Self::SessionRevokeAll
         )
     }
+}
+
+/// What a key holds, in short: two are equal when value, deadline and owner are, on every engine that has
+/// applied the same ops. [`ABSENT`](Self::ABSENT) when there is nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fingerprint(pub u128);
+
+impl Fingerprint {
+    /// Of a key that is not there.
+    pub const ABSENT: Self = Self(0);
 }
 
 /// What a write does with the deadline.

@@ -13,7 +13,8 @@ use damage::{LARGEST, Watched, damage, roll};
 use hallpass_engine::op::DecodeError;
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};
 use hallpass_engine::{
-    Cap, Combination, Condition, Config, Deadline, Due, Engine, ExpireCondition, HashSeed, Key,
+    Cap, Combination, Condition, Config, Deadline, Due, Engine, ExpireCondition, Fingerprint,
+    HashSeed, Key,
     Limits, Op, OpDecoder, OpFault, SessionHash, Side, SizeLimits, SortedAddOptions, SortedEnd,
     SortedRange, Stamp, Words,
 };
@@ -22,7 +23,7 @@ use proptest::prelude::*;
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.ops");
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
-const KINDS: u8 = 40;
+const KINDS: u8 = 41;
 
 #[global_allocator]
 static WATCHED: Watched = Watched;
@@ -230,12 +231,18 @@ impl Parts {
                     Op::SessionRevokeOwned { user: second, ids: self.ids() }
                 }
             }
-            _ => {
+            39 => {
                 if self.bit(0) {
                     Op::SessionRevokeUser { user: second, except: self.bit(1).then_some(id) }
                 } else {
                     Op::SessionRevokeAll
                 }
+            }
+            _ => {
+                let fingerprint = |number| Fingerprint(u128::from(number) << 64 | 1);
+                let mut keys = vec![(key, fingerprint(number)), (other, fingerprint(large))];
+                keys.truncate(usize::from(self.flags) % 3);
+                Op::Unchanged { keys }
             }
         };
         use_op(&op)
@@ -259,6 +266,7 @@ fn name(op: &Op<'_>) -> &'static str {
         Op::Rename { .. } => "Rename",
         Op::Copy { .. } => "Copy",
         Op::Flush { .. } => "Flush",
+        Op::Unchanged { .. } => "Unchanged",
         Op::HashSet { .. } => "HashSet",
         Op::HashDelete { .. } => "HashDelete",
         Op::HashIncrement { .. } => "HashIncrement",
@@ -342,7 +350,7 @@ fn version_1_is_read() {
         assert_eq!(hex(&encoded(&op)), digits, "and written as ever");
         names.insert(name(&op));
     }
-    assert_eq!(names.len(), 44, "every op is in the fixture");
+    assert_eq!(names.len(), 45, "every op is in the fixture");
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {

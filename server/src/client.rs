@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::command::table::Entry;
 use crate::resp::reply::{Protocol, Reply};
+use crate::transaction::{Transaction, Watch};
 
 /// Whether replies are sent (CLIENT REPLY).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +51,10 @@ pub struct Client {
     pub last_command: Option<&'static Entry>,
     /// What the last command left to be awaited; the reply follows from it.
     pub deferred: Option<Deferred>,
+    /// What was queued since MULTI.
+    pub transaction: Option<Box<Transaction>>,
+    /// The keys that WATCH named.
+    pub watch: Option<Box<Watch>>,
     /// Sessions that were read and whose touch the log has to be told of.
     pub touches_due: Vec<SessionHash>,
     /// The public half.
@@ -121,9 +126,14 @@ pub struct Published {
     pub no_evict: bool,
     /// CLIENT NO-TOUCH.
     pub no_touch: bool,
+    /// How many requests are queued since MULTI; at most 16 million are told apart.
+    pub queued: Option<u32>,
     /// [`Entry::index`] of the last command.
     pub last_command: Option<usize>,
 }
+
+/// The most queued requests that CLIENT LIST tells apart.
+const QUEUED_MAX: u64 = 16 << 20;
 
 impl Published {
     /// All of it in one word, so that publishing is one store.
@@ -131,7 +141,8 @@ impl Published {
         let command = self.last_command.map_or(0, |index| index as u64 + 1);
         let resp3 = u64::from(self.protocol == Protocol::Resp3);
         let flags = resp3 | u64::from(self.no_evict) << 1 | u64::from(self.no_touch) << 2;
-        command << 16 | flags << 8 | u64::from(self.db)
+        let queued = self.queued.map_or(0, |queued| u64::from(queued).min(QUEUED_MAX) + 1);
+        queued << 32 | command << 16 | flags << 8 | u64::from(self.db)
     }
 
     fn unpack(word: u64) -> Self {
@@ -140,7 +151,8 @@ impl Published {
             protocol: if word >> 8 & 1 == 1 { Protocol::Resp3 } else { Protocol::Resp2 },
             no_evict: word >> 9 & 1 == 1,
             no_touch: word >> 10 & 1 == 1,
-            last_command: (word >> 16).checked_sub(1).map(|index| index as usize),
+            queued: (word >> 32).checked_sub(1).map(|queued| queued as u32),
+            last_command: (word >> 16 & 0xffff).checked_sub(1).map(|index| index as usize),
         }
     }
 }
@@ -158,6 +170,8 @@ impl Client {
             no_touch: false,
             last_command: None,
             deferred: None,
+            transaction: None,
+            watch: None,
             touches_due: Vec::new(),
             shared,
         }
@@ -177,6 +191,7 @@ impl Client {
             protocol: self.protocol,
             no_evict: self.no_evict,
             no_touch: self.no_touch,
+            queued: self.transaction.as_ref().map(|transaction| transaction.len() as u32),
             last_command: self.last_command.map(|entry| entry.index),
         }
     }
@@ -297,8 +312,15 @@ mod tests {
         for (last_command, protocol) in
             [(None, Protocol::Resp2), (Some(0), Protocol::Resp3), (Some(300), Protocol::Resp3)]
         {
-            let published =
-                Published { db: 15, protocol, no_evict: true, no_touch: false, last_command };
+            let queued = last_command.map(|index| index as u32);
+            let published = Published {
+                db: 15,
+                protocol,
+                no_evict: true,
+                no_touch: false,
+                queued,
+                last_command,
+            };
             assert_eq!(Published::unpack(published.pack()), published);
         }
     }

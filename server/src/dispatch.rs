@@ -15,13 +15,16 @@ use crate::command::request::{Request, Subject};
 use crate::command::spec::{self, Flags, KeyPositions, Run};
 use crate::command::table::{Entry, Found};
 use crate::config::Config;
+use crate::gate::Passage;
 use crate::metrics::ThreadCounters;
 use crate::resp::reply::Reply;
 use crate::session_id::{self, Secret};
 use crate::slow_log::{self, SlowEntry};
 use crate::state::ServerState;
 
+mod queued_reads;
 mod replicate;
+mod transaction;
 
 pub(crate) use self::replicate::{Course, Lowered};
 
@@ -82,6 +85,8 @@ pub struct Turn<'a> {
     pub now: Stamp,
     /// When the previous command ended: one reading of the cycle counter serves two commands.
     pub ticks: Ticks,
+    /// How it passes the gate; `None` where the caller sees to it that a transaction is seen whole.
+    pub(crate) passage: Option<Passage<'a>>,
     /// How touches are put into the log; `None` to store them at once, where there is no log.
     pub touch_slack: Option<u32>,
 }
@@ -119,12 +124,16 @@ impl Turn<'_> {
                 self.command(entry, &request, output);
             }
             Found::UnknownSubcommand(entry) => {
+                self.abort_transaction();
                 let name = String::from_utf8_lossy(shortened(words.at(1))).into();
                 let error = CommandError::UnknownSubcommand(name);
                 self.refuse(&error, &entry.full_name, output);
             }
             Found::Unknown if is_http(words.at(0)) => self.client.closing = true,
-            Found::Unknown => self.refuse(&unknown_command(words), "", output),
+            Found::Unknown => {
+                self.abort_transaction();
+                self.refuse(&unknown_command(words), "", output);
+            }
         }
         if muted || self.client.reply_mode != ReplyMode::On {
             self.mute(before, output);
@@ -149,7 +158,11 @@ impl Turn<'_> {
         let counters = &self.counters.commands[entry.index];
         if let Err(error) = self.admit(entry, request) {
             counters.rejected.add(1);
+            self.abort_transaction();
             self.refuse(&error, &entry.full_name, output);
+            return;
+        }
+        if self.client.transaction.is_some() && self.queue(entry, request, output) {
             return;
         }
         self.client.last_command = Some(entry);
@@ -235,6 +248,7 @@ impl Turn<'_> {
                     LocalContext { server, client: &mut *self.client, now: self.now, reply };
                 run(&mut context, request)
             }
+            Run::Transaction(transacting) => self.transact(transacting, request, output),
             // Looked up without a subcommand: Redis says that words are missing.
             Run::Container => Err(CommandError::WrongArity),
         }
@@ -294,11 +308,8 @@ impl Turn<'_> {
     /// Writes an error and counts it.
     #[cold]
     fn refuse(&self, error: &CommandError, command: &str, output: &mut Vec<u8>) {
-        let mut text = Vec::new();
-        error.write_text(command, &mut text);
-        self.counters.errors.add(1);
-        self.server.metrics.count_error(&text);
-        Reply::new(output, self.client.protocol).error(&text);
+        let reply = Reply::new(output, self.client.protocol);
+        write_error(self.server, self.counters, error, command, reply);
     }
 
     #[cold]
@@ -317,6 +328,22 @@ impl Turn<'_> {
         };
         self.server.slow_log.add(slow, self.config.slowlog_max_len as usize);
     }
+}
+
+/// Writes an error and counts it.
+#[cold]
+fn write_error(
+    server: &ServerState,
+    counters: &ThreadCounters,
+    error: &CommandError,
+    command: &str,
+    mut reply: Reply<'_>,
+) {
+    let mut text = Vec::new();
+    error.write_text(command, &mut text);
+    counters.errors.add(1);
+    server.metrics.count_error(&text);
+    reply.error(&text);
 }
 
 /// Whether a request is a line of an HTTP request that a web page made a browser send here, to have

@@ -9,6 +9,7 @@ use hallpass_engine::{Span, Words};
 
 use crate::client::{Client, ClientShared, ReplyMode};
 use crate::dispatch::{Turn, prepare};
+use crate::gate::Passage;
 use crate::metrics::SharedCounters;
 use crate::resp::reply::{Protocol, Reply};
 use crate::resp::request::{ParseLimits, RequestParser, Requests};
@@ -113,8 +114,11 @@ impl Embedded {
         let config = settings.refresh(&server.settings);
         let (now, ticks) = (server.clock.now(), server.clock.ticks());
         let prepared = prepare(server, client.db, words);
-        let mut turn = Turn { server, counters, client, config, now, ticks, touch_slack: None };
+        let (passage, touch_slack) = (Some(Passage::enter(&server.gate)), None);
+        let mut turn =
+            Turn { server, counters, client, config, now, ticks, passage, touch_slack };
         turn.execute(words, &prepared, output);
+        drop(turn);
         self.client.publish(now);
     }
 }

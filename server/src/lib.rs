@@ -13,7 +13,9 @@ pub mod config;
 pub mod dispatch;
 pub mod embedded;
 pub mod error;
+mod gate;
 pub mod glob;
+pub mod keyspace;
 pub mod log;
 mod maintenance;
 pub mod metrics;
@@ -28,6 +30,7 @@ pub mod session_id;
 pub mod shutdown;
 pub mod slow_log;
 pub mod state;
+pub mod transaction;
 
 pub use embedded::Embedded;
 pub use error::StartError;

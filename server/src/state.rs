@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hallpass_engine::{Engine, HashSeed, SizeLimits, Stamp};
+use hallpass_engine::{Engine, HashSeed, Observer, SizeLimits, Stamp};
 use parking_lot::RwLock;
 
 use crate::client::Clients;
@@ -11,7 +11,9 @@ use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::command::table::{Table, table};
 use crate::config::Config;
-use crate::metrics::Metrics;
+use crate::gate::Gate;
+use crate::keyspace::Keyspace;
+use crate::metrics::{Metrics, SharedCounters};
 use crate::pause::Pause;
 use crate::slow_log::SlowLog;
 
@@ -19,6 +21,12 @@ use crate::slow_log::SlowLog;
 pub struct ServerState {
     /// The store.
     pub engine: Arc<Engine>,
+    /// Who is told when keys change.
+    pub keyspace: Arc<Keyspace>,
+    /// Counts what the thread reads that applies the log.
+    counters_of_log: OnceLock<SharedCounters>,
+    /// What every request passes that a memory-only server runs, and a transaction closes.
+    pub(crate) gate: Gate,
     /// The log that every change goes through, for a server that keeps one.
     pub cluster: OnceLock<Arc<Cluster>>,
     /// Why the server stops, when it is not asked to.
@@ -112,6 +120,11 @@ impl SettingsView {
 }
 
 impl ServerState {
+    /// The counters of the thread that applies the log: only it may add to them.
+    pub(crate) fn counters_of_log(&self) -> &SharedCounters {
+        self.counters_of_log.get_or_init(|| self.metrics.add_thread())
+    }
+
     /// Begins the stop and lets every connection see it.
     pub fn begin_shutdown(&self) {
         self.shutdown.begin();
@@ -132,11 +145,16 @@ impl ServerState {
             threads: config.thread_count(),
             sizes,
         }));
+        let keyspace = Arc::new(Keyspace::default());
+        engine.observe(Arc::clone(&keyspace) as Arc<dyn Observer>);
         if config.data_dir.is_empty() {
             engine.set_memory_limit(config.maxmemory, config.eviction());
         }
         Self {
             engine,
+            keyspace,
+            counters_of_log: OnceLock::new(),
+            gate: Gate::default(),
             cluster: OnceLock::new(),
             failure: OnceLock::new(),
             table,

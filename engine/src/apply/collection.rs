@@ -2,7 +2,7 @@
 //! let the op change it, keep account, and remove it when it is empty.
 
 use crate::key::Key;
-use crate::outcome::Refusal;
+use crate::outcome::{Outcome, Refusal};
 use crate::store::record::{Kind, Record};
 use crate::store::scope::Scope;
 use crate::time::Stamp;
@@ -45,9 +45,61 @@ shape!(SetValue, Set, Self::new);
 shape!(SortedValue, Sorted, Self::new);
 shape!(ListValue, List, |_| Self::new());
 
+/// Whether a change that was made changed anything, as its result tells.
+pub(super) trait Effect {
+    /// Whether the collection is another now.
+    fn is_change(&self) -> bool;
+}
+
+/// How many elements came, went or changed.
+impl Effect for usize {
+    fn is_change(&self) -> bool {
+        *self > 0
+    }
+}
+
+/// Whether an element came or went.
+impl Effect for bool {
+    fn is_change(&self) -> bool {
+        *self
+    }
+}
+
+/// What always changes something.
+impl Effect for () {
+    fn is_change(&self) -> bool {
+        true
+    }
+}
+
+/// An element that was moved or taken out, if there was one.
+impl Effect for Option<Vec<u8>> {
+    fn is_change(&self) -> bool {
+        self.is_some()
+    }
+}
+
+/// Members that were taken out, with their scores.
+impl Effect for Vec<(Vec<u8>, f64)> {
+    fn is_change(&self) -> bool {
+        !self.is_empty()
+    }
+}
+
+/// What was taken out, or the new value.
+impl Effect for Outcome {
+    fn is_change(&self) -> bool {
+        match self {
+            Self::Nil => false,
+            Self::List(elements) => !elements.is_empty(),
+            _ => true,
+        }
+    }
+}
+
 /// Changes the collection of a key. Without one `change` gets an empty one if `create`, and is otherwise
 /// not called (`None`). An error of `change` must leave the collection as it was.
-pub(super) fn change<T: Shape, R>(
+pub(super) fn change<T: Shape, R: Effect>(
     scope: &mut Scope<'_>,
     key: &Key<'_>,
     create: bool,
@@ -71,6 +123,9 @@ pub(super) fn change<T: Shape, R>(
     scope.shard(live.shard).before_change(live.slot);
     let result = change(value);
     scope.account(collection.memory_bytes() as i64 - before as i64);
+    if result.as_ref().is_ok_and(Effect::is_change) {
+        scope.written(live);
+    }
     if collection.is_empty() {
         scope.remove(live);
     }

@@ -24,9 +24,11 @@ pub(super) fn apply(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome,
                     true => hash.insert_if_absent(field, value),
                     false => hash.insert(field, value),
                 });
-                Ok(added.count())
+                let added = added.count();
+                // HSET writes what is there, too.
+                Ok(if *if_absent && added == 0 { Outcome::Nil } else { count(Some(added)) })
             })?;
-            Ok(count(added))
+            Ok(added.filter(|added| *added != Outcome::Nil).unwrap_or(count(None)))
         }
         Op::HashDelete { key, fields } => {
             let mut scope = Scope::of_key(store, *key, now);
@@ -38,17 +40,18 @@ pub(super) fn apply(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome,
         Op::HashIncrement { key, field, by } => {
             let mut scope = Scope::of_key(store, *key, now);
             let new = change(&mut scope, key, true, |hash: &mut HashValue| {
-                hash.increment_by(field, *by).map_err(refusal)
+                hash.increment_by(field, *by).map(Outcome::Integer).map_err(refusal)
             })?;
-            Ok(new.map_or(Outcome::Nil, Outcome::Integer))
+            Ok(new.unwrap_or(Outcome::Nil))
         }
         Op::HashIncrementFloat { key, field, by } => {
             let by = LongDouble::parse(by).ok_or(Refusal::NotAFloat)?;
             let mut scope = Scope::of_key(store, *key, now);
             let new = change(&mut scope, key, true, |hash: &mut HashValue| {
-                hash.increment_by_float(field, by).map_err(refusal)
+                let text = hash.increment_by_float(field, by).map_err(refusal)?;
+                Ok(Outcome::Bytes(text.into_bytes()))
             })?;
-            Ok(new.map_or(Outcome::Nil, |text| Outcome::Bytes(text.into_bytes())))
+            Ok(new.unwrap_or(Outcome::Nil))
         }
         _ => Ok(Outcome::Nil),
     }

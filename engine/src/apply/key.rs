@@ -1,7 +1,8 @@
 //! Ops on keys whatever they hold.
 
+use crate::engine::Engine;
 use crate::key::{DATABASES, Key, Words};
-use crate::op::ExpireCondition;
+use crate::op::{ExpireCondition, Fingerprint};
 use crate::outcome::{Outcome, Refusal};
 use crate::store::Store;
 use crate::store::record::{Kind, Record};
@@ -159,6 +160,11 @@ fn duplicate(scope: &mut Scope<'_>, source: Live, to: &Key<'_>, moving: bool) {
     }
 }
 
+/// What guards a transaction in a log.
+pub(super) fn unchanged(engine: &Engine, keys: &[(Key<'_>, Fingerprint)], now: Stamp) -> Outcome {
+    Outcome::Flag(keys.iter().all(|(key, was)| engine.fingerprint(*key, now) == *was))
+}
+
 /// FLUSHDB and FLUSHALL.
 pub(super) fn flush(store: &Store, db: Option<u8>) -> Outcome {
     match db {
@@ -167,6 +173,7 @@ pub(super) fn flush(store: &Store, db: Option<u8>) -> Outcome {
             assert!(db < DATABASES, "there are {DATABASES} databases");
             Scope::of_everything(store, Stamp::default())
                 .remove_all(|record| !record.in_session_space() && record.db() == db);
+            store.observed.tell_flushed(Some(db));
         }
     }
     Outcome::Done

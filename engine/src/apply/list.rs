@@ -56,9 +56,14 @@ pub(super) fn apply(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome,
             engine.check_value(value.len())?;
             let mut scope = Scope::of_key(store, *key, now);
             let length = change(&mut scope, key, false, |list: &mut ListValue| {
-                Ok(list.insert(*before, pivot, value).map_or(-1, |length| length as i64))
+                let length = list.insert(*before, pivot, value);
+                Ok(length.map_or(Outcome::Nil, |length| Outcome::Integer(length as i64)))
             })?;
-            Ok(Outcome::Integer(length.unwrap_or(0)))
+            Ok(match length {
+                None => Outcome::Integer(0),
+                Some(Outcome::Nil) => Outcome::Integer(-1),
+                Some(length) => length,
+            })
         }
         Op::ListMove { from, to, from_side, to_side } => {
             move_value(store, (*from, *from_side), (*to, *to_side), now)

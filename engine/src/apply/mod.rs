@@ -53,6 +53,7 @@ fn run(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, Refusal> {
         Op::Rename { from, to, if_absent } => key::rename(store, *from, *to, *if_absent, now),
         Op::Copy { from, to, replace } => key::copy(store, *from, *to, *replace, now),
         Op::Flush { db } => Ok(key::flush(store, *db)),
+        Op::Unchanged { keys } => Ok(key::unchanged(engine, keys, now)),
 
         Op::HashSet { .. }
         | Op::HashDelete { .. }

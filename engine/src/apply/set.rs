@@ -72,8 +72,8 @@ fn move_member(
     set_of(&mut scope, &to)?;
     scope.has_room(to.hash)?;
     if from.bytes == to.bytes {
-        let held = change(&mut scope, &from, false, |set: &mut SetValue| Ok(set.contains(member)))?;
-        return Ok(Outcome::Flag(held == Some(true)));
+        let held = set_of(&mut scope, &from)?.is_some_and(|set| set.contains(member));
+        return Ok(Outcome::Flag(held));
     }
     let removed = change(&mut scope, &from, false, |set: &mut SetValue| Ok(set.remove(member)))?;
     if removed == Some(true) {

@@ -1,6 +1,6 @@
 //! Ops on sorted sets.
 
-use super::collection::change;
+use super::collection::{Effect, change};
 use crate::engine::Engine;
 use crate::key::Key;
 use crate::op::{Op, SortedAddOptions, SortedRange};
@@ -45,6 +45,19 @@ pub(super) fn apply(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome,
     }
 }
 
+/// What ZADD did.
+struct AddedMany {
+    new: i64,
+    changed: i64,
+    last: Added,
+}
+
+impl Effect for AddedMany {
+    fn is_change(&self) -> bool {
+        self.new + self.changed > 0
+    }
+}
+
 /// ZADD and ZINCRBY.
 fn add(
     engine: &Engine,
@@ -68,9 +81,10 @@ fn add(
                 Added::Same(_) | Added::Skipped => {}
             }
         }
-        Ok((new, changed, last))
+        Ok(AddedMany { new, changed, last })
     })?;
-    let (new, changed, last) = result.unwrap_or((0, 0, Added::Skipped));
+    let AddedMany { new, changed, last } =
+        result.unwrap_or(AddedMany { new: 0, changed: 0, last: Added::Skipped });
     Ok(if options.increment {
         last.score().map_or(Outcome::Nil, Outcome::Float)
     } else if options.report_changed {

@@ -67,6 +67,7 @@ fn put(
                 shard.before_change(live.slot);
                 if live.record.overwrite_value(value) {
                     shard.set_deadline(live.slot, live.record, deadline, now);
+                    scope.written(live);
                     return Ok(());
                 }
             }
@@ -113,7 +114,9 @@ fn rewrite(
 ) -> Result<(), Refusal> {
     let Some(live) = live else { return put(scope, key, None, (value, Stamp::NEVER), None) };
     scope.shard(live.shard).before_change(live.slot);
-    if !live.record.overwrite_value(value) {
+    if live.record.overwrite_value(value) {
+        scope.written(live);
+    } else {
         let (deadline, owner) = (live.record.deadline(), live.record.user());
         let record = Record::string(&scope.store.arena, key, value, deadline, owner);
         scope.replace(live, record);

@@ -76,13 +76,13 @@ fn evict(store: &Store, victim: &Victim, now: Stamp) {
             let key = Key::new(&store.seed, *db, name);
             let mut scope = Scope::of(store, &[Spot::Key(key)], None, now);
             if let Some(live) = scope.find(&key) {
-                scope.remove(live);
+                scope.evict(live);
             }
         }
         Victim::Session(id) => {
             let mut scope = Scope::of(store, &[Spot::Session(*id)], None, now);
             if let Some(live) = scope.find_session(id) {
-                scope.remove(live);
+                scope.evict(live);
             }
         }
     }

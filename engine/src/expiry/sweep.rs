@@ -8,6 +8,7 @@
 use crate::engine::Swept;
 use crate::expiry::wheel::Next;
 use crate::key::{Key, SessionHash};
+use crate::observe::Change;
 use crate::store::Store;
 use crate::store::record::Record;
 use crate::store::scope::{Scope, Spot};
@@ -101,6 +102,7 @@ fn expire_slice(store: &Store, index: usize, now: Stamp) -> (u64, usize, bool) {
                 shard.wheel.file(&mut shard.slots, slot, now.plus_millis(1000), now);
                 owned.push(Owned::of(record));
             } else if let Some(record) = shard.take_slot(slot) {
+                store.observed.tell(Change::Expired, record);
                 freed += crate::store::shard::Shard::cost_bytes(record);
                 dead.push(record);
                 shard.expired_total += 1;

@@ -59,6 +59,7 @@ impl Op<'_> {
             | Self::Copy { from, to, .. }
             | Self::SetMove { from, to, .. }
             | Self::ListMove { from, to, .. } => name(from).and_then(|()| name(to)),
+            Self::Unchanged { keys } => keys.iter().try_for_each(|(key, _)| name(key)),
             Self::HashSet { key, pairs, .. } => even(*pairs).and_then(|()| name(key)),
             Self::SetStore { destination, sources, .. } => {
                 name(destination)?;

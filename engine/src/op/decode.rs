@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::encode::{EXPIRE_AFTER, VERSION};
 use super::{
-    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Limits, Op, OpFault, Side,
+    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Fingerprint, Limits, Op, OpFault, Side,
     SortedAddOptions, SortedEnd, SortedRange, tag,
 };
 use crate::key::{DATABASES, HashSeed, Key, SessionHash, Span, Words};
@@ -106,6 +106,13 @@ impl OpDecoder {
         Ok(op)
     }
 
+    /// Whether `bytes` begin with an [`Op::Unchanged`], at the cost of a look: the ops behind it are a
+    /// transaction's.
+    #[inline]
+    pub fn is_guard(bytes: &[u8]) -> bool {
+        matches!(bytes, [VERSION, tag::UNCHANGED, ..])
+    }
+
     /// Reads the op that `bytes` begin with, and says how many bytes it takes.
     ///
     /// # Errors
@@ -132,6 +139,9 @@ impl OpDecoder {
         Ok((op, at))
     }
 }
+
+/// The fewest bytes a key takes: its database and a length of 0.
+const KEY_BYTES_MIN: usize = 2;
 
 /// A cursor over the bytes of one op.
 struct Reader<'a, 's> {
@@ -213,6 +223,14 @@ impl<'a> Reader<'a, '_> {
                     return Err(self.invalid("database"));
                 }
                 Op::Flush { db: (db < DATABASES).then_some(db) }
+            }
+            tag::UNCHANGED => {
+                let count = self.count(KEY_BYTES_MIN + size_of::<u128>())?;
+                let mut keys = Vec::with_capacity(count);
+                for _ in 0..count {
+                    keys.push((self.key()?, Fingerprint(u128::from_le_bytes(self.take()?))));
+                }
+                Op::Unchanged { keys }
             }
             _ => return Err(self.unknown()),
         })

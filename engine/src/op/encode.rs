@@ -136,6 +136,12 @@ impl Writer<'_> {
                 // One database, or the number past the last for all.
                 self.byte(tag::FLUSH).byte(db.unwrap_or(crate::key::DATABASES));
             }
+            Op::Unchanged { keys } => {
+                self.byte(tag::UNCHANGED).number(keys.len() as u64);
+                for (key, fingerprint) in keys {
+                    self.key(key).out.extend_from_slice(&fingerprint.0.to_le_bytes());
+                }
+            }
             _ => unreachable_op(),
         }
     }

@@ -28,6 +28,7 @@ use self::record::Record;
 use self::shard::Shard;
 use self::table::Table;
 use crate::key::HashSeed;
+use crate::observe::Observed;
 use crate::snapshot::image::Instant;
 use crate::user::shard::{UserName, UserShard};
 
@@ -55,6 +56,8 @@ pub(crate) struct Store {
     pub(crate) memory_bytes: AtomicU64,
     /// The instant of the snapshot in progress, if any. Nothing is locked below it.
     pub(crate) snapshot_instant: Mutex<Option<Arc<Instant>>>,
+    /// Who is told of changes.
+    pub(crate) observed: Observed,
     shard_shift: u32,
 }
 
@@ -104,6 +107,7 @@ impl Store {
             generations: AtomicU64::new(0),
             memory_bytes: AtomicU64::new(0),
             snapshot_instant: Mutex::new(None),
+            observed: Observed::default(),
             shard_shift: 64 - shards.trailing_zeros(),
         }
     }
@@ -176,6 +180,7 @@ impl Store {
             crate::user::shard::free(&self.arena, user);
         }
         self.memory_bytes.store(0, Ordering::Relaxed);
+        self.observed.tell_flushed(None);
     }
 
     /// Frees a record that was taken out of its slot under the shard's write guard.

@@ -17,6 +17,7 @@ use super::record::{Alone, Kind, Owner, Record, SessionParts};
 use super::shard::{Found, Shard};
 use super::{ShardCell, Store};
 use crate::key::{Key, SessionHash};
+use crate::observe::Change;
 use crate::op::Limits;
 use crate::outcome::Refusal;
 use crate::session::change::parts_of;
@@ -290,6 +291,7 @@ impl<'e> Scope<'e> {
             return false;
         }
         if let Some(record) = shard.take_slot(slot) {
+            self.store.observed.tell(Change::Revoked, record);
             self.let_go(0, slot, record);
         }
         true
@@ -329,13 +331,26 @@ impl<'e> Scope<'e> {
         if shard.is_live(found.record, self.store.epoch(), self.now) {
             return Some(Live { shard: position, slot: found.slot, record: found.record });
         }
-        shard.expired_total += u64::from(!shard.deadline_of(found.record).alive_at(self.now));
+        let expired = !shard.deadline_of(found.record).alive_at(self.now);
+        shard.expired_total += u64::from(expired);
+        let change = if expired { Change::Expired } else { Change::Revoked };
+        self.store.observed.tell(change, found.record);
         self.discard(position, found);
         None
     }
 
     /// Removes a live record.
     pub(crate) fn remove(&mut self, live: Live) {
+        self.take_away(live, Change::Removed);
+    }
+
+    /// Removes a live record to make room.
+    pub(crate) fn evict(&mut self, live: Live) {
+        self.take_away(live, Change::Evicted);
+    }
+
+    fn take_away(&mut self, live: Live, change: Change) {
+        self.store.observed.tell(change, live.record);
         let (_, shard) = &mut self.shards[live.shard];
         let record = shard.take_slot(live.slot).expect("it was found in this scope");
         self.let_go(live.shard, live.slot, record);
@@ -377,6 +392,7 @@ impl<'e> Scope<'e> {
         self.memory_delta += Shard::cost_bytes(record) as i64;
         let now = self.now;
         let slot = self.shards[position].1.insert(hash, record, now);
+        self.store.observed.tell(Change::Made, record);
         Live { shard: position, slot, record }
     }
 
@@ -391,7 +407,13 @@ impl<'e> Scope<'e> {
         let now = self.now;
         let old = self.shards[live.shard].1.replace(live.slot, record, now);
         self.memory_delta += Shard::cost_bytes(record) as i64 - Shard::cost_bytes(old) as i64;
+        self.store.observed.tell(Change::Written, record);
         self.free(old);
+    }
+
+    /// Tells the observer that a live record was written to in place.
+    pub(crate) fn written(&self, live: Live) {
+        self.store.observed.tell(Change::Written, live.record);
     }
 
     /// Adds to the account of memory what a change in place made of a record's cost.
@@ -618,6 +640,7 @@ impl<'e> Scope<'e> {
     pub(crate) fn set_deadline(&mut self, live: Live, deadline: Stamp) {
         let now = self.now;
         self.shards[live.shard].1.set_deadline(live.slot, live.record, deadline, now);
+        self.store.observed.tell(Change::Deadline, live.record);
         self.note_deadline(live.record);
     }
 

@@ -175,7 +175,8 @@ impl Model {
             | Op::Persist { .. }
             | Op::Rename { .. }
             | Op::Copy { .. }
-            | Op::Flush { .. } => self.apply_key(op, observed),
+            | Op::Flush { .. }
+            | Op::Unchanged { .. } => self.apply_key(op, observed),
             _ => self.apply_collection(op, observed),
         };
         self.forget_users();

@@ -20,7 +20,7 @@ use super::clock::NodeClock;
 use super::codec::encode;
 use super::disk::{DirectoryLock, Disk, LockError};
 use super::entry::Origin;
-use super::gate::{Gate, Inside};
+use crate::gate::{Gate, Inside};
 use super::identity::{IdentityError, IdentityStore};
 use super::keeper::Keeper;
 use super::leadership::{Leadership, watch_raft};
@@ -36,6 +36,7 @@ use super::network::secure::Security;
 use super::network::urgency::Urgency;
 use super::network::{TcpListener, kind};
 use super::permit::permit;
+use super::onlooker::Onlooker;
 use super::post::Post;
 use super::propose::Proposer;
 use super::read::{ReadSources, Reads};
@@ -208,9 +209,6 @@ pub struct Cluster {
 
 /// A change of the cluster that is being made; it ends well, or with a text that says why not.
 pub type Changing = oneshot::Receiver<Result<(), String>>;
-
-/// The pause before another look while a snapshot is being installed.
-pub(crate) const INSTALLING: Duration = Duration::from_millis(5);
 
 /// How long a change may take on the leader.
 const CHANGE_PATIENCE: Duration = Duration::from_secs(10);
@@ -424,10 +422,16 @@ impl Cluster {
         }))
     }
 
-    /// Goes inside for reading: while this is held no snapshot is installed. `None` while one is.
+    /// Goes inside for reading: while this is held no snapshot is installed and no transaction applied.
+    /// `None` while one is.
     #[inline]
-    pub(crate) fn enter(&self, lane: usize) -> Option<Inside<'_>> {
-        self.gate.enter(lane)
+    pub(crate) fn enter(&self) -> Option<Inside<'_>> {
+        self.gate.enter()
+    }
+
+    /// The same, when it is possible.
+    pub(crate) async fn entered(&self) -> Inside<'_> {
+        self.gate.entered().await
     }
 
     /// The time to read at, when this node may answer reads on its own: to be asked before looking.
@@ -445,12 +449,8 @@ impl Cluster {
             Some(now) => now,
             None => self.barrier().await?,
         };
-        loop {
-            if let Some(_inside) = self.enter(0) {
-                return Ok(look(&self.engine, now));
-            }
-            tokio::time::sleep(INSTALLING).await;
-        }
+        let _inside = self.entered().await;
+        Ok(look(&self.engine, now))
     }
 
     /// Waits until a read that begins now may look at the engine; the time to read at.
@@ -463,12 +463,24 @@ impl Cluster {
 
     /// Submits encoded ops, which are applied together, and waits for their outcomes.
     pub(crate) async fn submit(&self, ops: Bytes) -> Answer {
-        self.proposer.submit(ops, self.config.patience, None).await
+        self.proposer.submit(ops, self.config.patience, None, None).await
     }
 
     /// The same on a thread that runs `post`, through which the outcomes come.
     pub(crate) async fn submit_by(&self, post: &Arc<Post>, ops: Bytes) -> Answer {
-        self.proposer.submit(ops, self.config.patience, Some(post)).await
+        self.proposer.submit(ops, self.config.patience, Some(post), None).await
+    }
+
+    /// Submits a transaction, whose ops no reader sees half of: [`Op::Unchanged`](hallpass_engine::Op) and
+    /// then the others, which are not applied when a key did change. What `onlooker` sees comes back among
+    /// the outcomes.
+    pub(crate) async fn submit_transaction(
+        &self,
+        post: &Arc<Post>,
+        ops: Bytes,
+        onlooker: Box<dyn Onlooker>,
+    ) -> Answer {
+        self.proposer.submit(ops, self.config.patience, Some(post), Some(onlooker)).await
     }
 
     /// Notes sessions whose touch is due: it will be in the log soon, and nobody waits for that.

@@ -26,6 +26,7 @@ use super::mutant;
 use super::network::frame::Purpose;
 use super::network::kind;
 use super::network::link::{Identity, Link};
+use super::onlooker::Onlooker;
 use super::post::Post;
 use super::state::Progress;
 use super::types::{NodeId, Payload, TypeConfig};
@@ -111,14 +112,16 @@ impl Proposer {
         (proposer, task)
     }
 
-    /// Submits encoded ops and waits for their outcomes, at most for `patience`; they come through `post`.
+    /// Submits encoded ops and waits for their outcomes, at most for `patience`; they come through `post`,
+    /// with what `onlooker` saw among them.
     pub(crate) async fn submit(
         &self,
         ops: Bytes,
         patience: Duration,
         post: Option<&Arc<Post>>,
+        onlooker: Option<Box<dyn Onlooker>>,
     ) -> Answer {
-        let answer = self.waiting.submit(ops, Instant::now() + patience, post)?;
+        let answer = self.waiting.submit(ops, Instant::now() + patience, post, onlooker)?;
         mutant::acknowledge(answer).await
     }
 

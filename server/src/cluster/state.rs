@@ -17,8 +17,9 @@ use tokio::sync::watch;
 use super::blocking;
 use super::codec::term_of;
 use super::entry::{Submission, Unpacker};
-use super::gate::Gate;
+use crate::gate::Gate;
 use super::mutant;
+use super::onlooker::Onlooker;
 use super::origins::Origins;
 use super::snapshot::{SnapshotFile, SnapshotStore, Writing};
 use super::types::{EntryPayload, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
@@ -128,40 +129,76 @@ impl StateMachine {
         }
     }
 
-    fn apply_payload(&mut self, payload: Payload) -> io::Result<()> {
+    async fn apply_payload(&mut self, payload: Payload) -> io::Result<()> {
         let bytes = payload.0.len() as u64;
         let (stamp, mut submissions) = Unpacker::open(payload.0).map_err(broken)?;
         self.state.stamp = self.state.stamp.max(mutant::stamp(stamp));
         while let Some(submission) = submissions.next().map_err(broken)? {
             if self.state.origins.admit(&submission) {
-                self.apply_submission(&submission)?;
+                self.apply_submission(&submission).await?;
             }
         }
         self.progress.bytes_since_snapshot.fetch_add(bytes, Ordering::Relaxed);
         Ok(())
     }
 
-    fn apply_submission(&mut self, submission: &Submission) -> io::Result<()> {
+    async fn apply_submission(&mut self, submission: &Submission) -> io::Result<()> {
         let own = submission.origin == self.waiting.origin();
         let mut outcomes = Vec::new();
-        let mut rest = &submission.ops[..];
-        while !rest.is_empty() {
-            let (op, length) =
-                self.decoder.decode_first(self.engine.seed(), rest).map_err(broken)?;
-            rest = &rest[length..];
-            let outcome = if mutant::omits(&op) {
-                Outcome::Integer(1)
-            } else {
-                self.engine.apply(&op, self.state.stamp)
-            };
-            if own {
-                outcomes.push(outcome);
+        if OpDecoder::is_guard(&submission.ops) {
+            let onlooker = if own { self.waiting.onlooker(submission.serial) } else { None };
+            let gate = Arc::clone(&self.gate);
+            let closed = gate.close().await;
+            self.apply_transaction(&submission.ops, &mut outcomes, onlooker)?;
+            drop(closed);
+        } else {
+            let mut rest = &submission.ops[..];
+            while !rest.is_empty() {
+                let outcome = self.apply_first(&mut rest)?;
+                if own {
+                    outcomes.push(outcome);
+                }
             }
         }
         if own {
             self.outcomes.push((submission.serial, outcomes));
         }
         Ok(())
+    }
+
+    /// Applies a guard and, if it lets them pass, the ops behind it.
+    fn apply_transaction(
+        &mut self,
+        mut rest: &[u8],
+        outcomes: &mut Vec<Outcome>,
+        mut onlooker: Option<Box<dyn Onlooker>>,
+    ) -> io::Result<()> {
+        let passes = self.apply_first(&mut rest)?;
+        let goes_on = passes == Outcome::Flag(true);
+        outcomes.push(passes);
+        if !goes_on {
+            return Ok(());
+        }
+        for applied in 0.. {
+            if let Some(onlooker) = &mut onlooker {
+                onlooker.look(applied, &self.engine, self.state.stamp, outcomes);
+            }
+            if rest.is_empty() {
+                break;
+            }
+            outcomes.push(self.apply_first(&mut rest)?);
+        }
+        Ok(())
+    }
+
+    /// Applies the first of some ops, and takes it off them.
+    fn apply_first(&mut self, ops: &mut &[u8]) -> io::Result<Outcome> {
+        let (op, length) = self.decoder.decode_first(self.engine.seed(), ops).map_err(broken)?;
+        *ops = &ops[length..];
+        if mutant::omits(&op) {
+            return Ok(Outcome::Integer(1));
+        }
+        Ok(self.engine.apply(&op, self.state.stamp))
     }
 }
 
@@ -186,7 +223,7 @@ impl RaftStateMachine<TypeConfig> for StateMachine {
             let (entry, responder) = entry?;
             match entry.payload {
                 EntryPayload::Blank => {}
-                EntryPayload::Normal(payload) => self.apply_payload(payload)?,
+                EntryPayload::Normal(payload) => self.apply_payload(payload).await?,
                 EntryPayload::Membership(members) => {
                     self.state.membership = StoredMembership::new(Some(entry.log_id), members);
                 }

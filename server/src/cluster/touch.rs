@@ -79,7 +79,7 @@ impl Touches {
                     Op::SessionTouch { id: *id }.encode(&mut ops);
                 }
                 // Lost touches are noted again: see the file's head.
-                let _lost = proposer.submit(Bytes::from(ops), patience, None).await;
+                let _lost = proposer.submit(Bytes::from(ops), patience, None, None).await;
                 self.done(&sessions);
             }
         }

@@ -19,6 +19,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::entry::Origin;
+use super::onlooker::{Beside, Onlooker};
 use super::origins::Origins;
 use super::post::{Letter, Post};
 
@@ -76,6 +77,8 @@ struct Slot {
     queued: bool,
     /// Whether it went to another node, which has not said that it applied it.
     elsewhere: bool,
+    /// Who looks on while it is applied here.
+    onlooker: Option<Beside>,
     /// What came out of the state machine here.
     outcomes: Option<Vec<Outcome>>,
 }
@@ -97,6 +100,7 @@ impl Waiting {
         ops: Bytes,
         deadline: Instant,
         post: Option<&Arc<Post>>,
+        onlooker: Option<Box<dyn Onlooker>>,
     ) -> Result<oneshot::Receiver<Answer>, Unavailable> {
         let (letter, receiver) = Letter::new(post);
         let mut inner = self.inner.lock();
@@ -108,7 +112,8 @@ impl Waiting {
         }
         inner.bytes += ops.len();
         let letter = Some(letter);
-        let slot = Slot { deadline, ops, letter, queued: true, elsewhere: false, outcomes: None };
+        let (queued, elsewhere, onlooker) = (true, false, onlooker.map(Beside));
+        let slot = Slot { deadline, ops, letter, queued, elsewhere, onlooker, outcomes: None };
         inner.slots.push_back(slot);
         let serial = inner.settled + inner.slots.len() as u64;
         inner.queue.push_back(serial);
@@ -182,6 +187,13 @@ impl Waiting {
                 inner.queue.push_back(serial);
             }
         }
+    }
+
+    /// Who looks on while a submission is applied: to be asked once, by the state machine.
+    pub(crate) fn onlooker(&self, serial: u64) -> Option<Box<dyn Onlooker>> {
+        let inner = &mut *self.inner.lock();
+        let slot = slot_of(&mut inner.slots, inner.settled, serial)?;
+        slot.onlooker.take().map(|Beside(onlooker)| onlooker)
     }
 
     /// The state machine of this node has applied submissions, and came to these outcomes, which are taken.
@@ -307,7 +319,7 @@ mod tests {
 
     /// A submission, and what waits for it; it counts from 1.
     fn submitted(waiting: &Waiting) -> oneshot::Receiver<Answer> {
-        waiting.submit(Bytes::from_static(b"ops"), soon(), None).expect("running")
+        waiting.submit(Bytes::from_static(b"ops"), soon(), None, None).expect("running")
     }
 
     fn taken(waiting: &Waiting, elsewhere: bool) -> Vec<u64> {

@@ -272,17 +272,18 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
     let names = client.names.lock().clone();
     let command = published.last_command.and_then(|index| server.table.by_index(index));
     let output = client.output_bytes.load(Ordering::Relaxed);
-    let flags = match (published.no_evict, published.no_touch) {
-        (false, false) => "N",
-        (true, false) => "e",
-        (false, true) => "T",
-        (true, true) => "eT",
-    };
+    let letters =
+        [(published.queued.is_some(), 'x'), (published.no_evict, 'e'), (published.no_touch, 'T')];
+    let mut flags: String = letters.iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
+    if flags.is_empty() {
+        flags.push('N');
+    }
+    let queued = published.queued.map_or(-1, i64::from);
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
-         multi=-1 qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem=0 \
+         multi={queued} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem=0 \
          tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,

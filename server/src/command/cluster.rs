@@ -10,7 +10,7 @@ use crate::client::Deferred;
 use crate::cluster::Cluster;
 
 const CHANGE: CommandSpec = CommandSpec {
-    flags: Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::STALE),
+    flags: Flags::ADMIN.with(Flags::NOSCRIPT).with(Flags::STALE).with(Flags::NO_MULTI),
     categories: Categories::DANGEROUS,
     since: "hallpass 0.1",
     group: "cluster",

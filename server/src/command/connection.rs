@@ -125,18 +125,21 @@ fn echo(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Com
 }
 
 fn select(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
-    let index = request.integer(1)?;
-    match u8::try_from(index) {
-        Ok(db) if db < DATABASES => context.client.db = db,
-        _ if i32::try_from(index).is_err() => {
-            return Err(
-                "ERR value is out of range, value must between -2147483648 and 2147483647".into()
-            );
-        }
-        _ => return Err("ERR DB index is out of range".into()),
-    }
+    context.client.db = selected(request)?;
     context.reply.ok();
     Ok(())
+}
+
+/// The database that a SELECT names.
+pub(crate) fn selected(request: &Request<'_>) -> Result<u8, CommandError> {
+    let index = request.integer(1)?;
+    match u8::try_from(index) {
+        Ok(db) if db < DATABASES => Ok(db),
+        _ if i32::try_from(index).is_err() => {
+            Err("ERR value is out of range, value must between -2147483648 and 2147483647".into())
+        }
+        _ => Err("ERR DB index is out of range".into()),
+    }
 }
 
 fn quit(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), CommandError> {
@@ -153,6 +156,8 @@ fn reset(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), C
     client.reply_mode = ReplyMode::On;
     client.no_evict = false;
     client.no_touch = false;
+    client.transaction = None;
+    client.watch = None;
     client.authenticated = authenticated;
     client.shared.names.lock().name = Box::default();
     context.reply.simple("RESET");

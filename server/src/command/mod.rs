@@ -37,4 +37,5 @@ pub mod set;
 pub mod settings;
 pub mod slow_log;
 pub mod string;
+pub mod transaction;
 pub mod zset;

@@ -35,8 +35,25 @@ pub enum Run {
     },
     /// Needs the connection and the server only.
     Local(fn(&mut LocalContext<'_>, &Request<'_>) -> Result<(), CommandError>),
+    /// Begins, ends or guards a transaction: for the dispatcher, which runs what was queued.
+    Transaction(Transacting),
     /// Only holds subcommands.
     Container,
+}
+
+/// What a client does about its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transacting {
+    /// MULTI: what follows is queued.
+    Multi,
+    /// EXEC: what was queued runs.
+    Exec,
+    /// DISCARD: what was queued is forgotten.
+    Discard,
+    /// WATCH: EXEC runs nothing if one of these keys changes.
+    Watch,
+    /// UNWATCH: no key is watched any more.
+    Unwatch,
 }
 
 /// One command, or one subcommand.

@@ -13,7 +13,7 @@ use crate::clock::Ticks;
 use crate::cluster::Unavailable;
 use crate::command::error::CommandError;
 use crate::command::request::{Request, Subject};
-use crate::command::spec::Run;
+use crate::command::spec::{Run, Transacting};
 use crate::command::table::{Entry, Found};
 use crate::resp::reply::Reply;
 use crate::session_id::Secret;
@@ -25,6 +25,8 @@ pub(crate) enum Course {
     Read,
     /// It changes the store: through the log.
     Write,
+    /// It runs what was queued, through the log.
+    Transaction,
     /// It concerns this node or connection only, or is no command.
     Local,
 }
@@ -46,7 +48,9 @@ impl Prepared {
             Found::Command(entry) => match entry.spec.run {
                 Run::Read(_) => Course::Read,
                 Run::Write { .. } | Run::Mint { .. } => Course::Write,
-                Run::Local(_) | Run::Container => Course::Local,
+                Run::Transaction(Transacting::Watch) => Course::Read,
+                Run::Transaction(Transacting::Exec) => Course::Transaction,
+                Run::Local(_) | Run::Transaction(_) | Run::Container => Course::Local,
             },
             _ => Course::Local,
         }

@@ -27,6 +27,7 @@ use super::relay;
 use crate::client::{Client, ReplyMode};
 use crate::cluster::Post;
 use crate::dispatch::{Prepared, Turn, prepare};
+use crate::gate::Passage;
 use crate::metrics::SharedCounters;
 use crate::resp::reply::Reply;
 use crate::resp::request::{ParseLimits, ProtocolError, RequestParser};
@@ -253,9 +254,12 @@ impl Connection {
             }
             let Self { server, counters, client, settings, .. } = self;
             let config = settings.config();
-            let mut turn = Turn { server, counters, client, config, now, ticks, touch_slack: None };
+            let (passage, touch_slack) = (Some(Passage::enter(&server.gate)), None);
+            let mut turn =
+                Turn { server, counters, client, config, now, ticks, passage, touch_slack };
             stop = run_batch(&mut turn, buffers);
             ticks = turn.ticks;
+            drop(turn);
             buffers.prepared.clear();
             if self.client.closing || stop.is_break() {
                 break;

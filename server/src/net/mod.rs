@@ -9,5 +9,6 @@ pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod relay;
 mod replicated;
+mod transaction;
 pub(crate) mod tls;
 pub(crate) mod worker;

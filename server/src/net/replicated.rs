@@ -8,7 +8,6 @@ use hallpass_engine::{Stamp, Words};
 
 use super::buffers::Buffers;
 use super::connection::{Connection, Ended};
-use crate::cluster::node::INSTALLING;
 use crate::cluster::{Cluster, Unavailable};
 use crate::dispatch::{Course, Lowered, Prepared, Turn};
 
@@ -26,7 +25,8 @@ impl Connection {
         let Some(cluster) = self.server.cluster.get().cloned() else { return false };
         while buffers.next < buffers.requests.frames.len() {
             self.stage_buckets(buffers);
-            if buffers.prepared.iter().any(|ready| ready.course() != Course::Read)
+            if self.client.transaction.is_some()
+                || buffers.prepared.iter().any(|ready| ready.course() != Course::Read)
                 || buffers.output.len() > OUTPUT_BYTES
             {
                 return false;
@@ -39,8 +39,7 @@ impl Connection {
                 return false;
             }
             self.stage_records(buffers);
-            let lane = self.client.shared.id as usize;
-            let (Some(now), Some(inside)) = (cluster.read_at_once(), cluster.enter(lane)) else {
+            let (Some(now), Some(inside)) = (cluster.read_at_once(), cluster.enter()) else {
                 return false;
             };
             let end = buffers.next + buffers.prepared.len();
@@ -61,7 +60,8 @@ impl Connection {
             if buffers.prepared.is_empty() {
                 self.stage_buckets(buffers);
             }
-            let (course, end) = run_of(buffers);
+            let queues = self.client.transaction.is_some();
+            let (course, end) = run_of(buffers, queues);
             if course == Course::Read {
                 self.stage_records(buffers);
             }
@@ -70,6 +70,7 @@ impl Connection {
                 Course::Local => self.run_local(buffers, end).await,
                 Course::Read => self.run_reads(cluster, buffers, end).await,
                 Course::Write => self.run_writes(cluster, buffers, end).await,
+                Course::Transaction => self.run_transaction(cluster, buffers).await,
             }
             if buffers.output.len() > OUTPUT_BYTES || self.client.closing {
                 self.send(buffers).await?;
@@ -92,18 +93,17 @@ impl Connection {
         }
     }
 
-    fn turn(&mut self, now: Stamp) -> Turn<'_> {
+    pub(super) fn turn(&mut self, now: Stamp) -> Turn<'_> {
         let ticks = self.server.clock.ticks();
         let Self { server, counters, client, settings, .. } = self;
         let config = settings.config();
         let touch_slack = Some(config.touch_slack as u32);
-        Turn { server, counters, client, config, now, ticks, touch_slack }
+        Turn { server, counters, client, config, now, ticks, passage: None, touch_slack }
     }
 
-    async fn run_local(&mut self, buffers: &mut Buffers, end: End) {
+    pub(super) async fn run_local(&mut self, buffers: &mut Buffers, end: End) {
         let now = self.server.clock.now();
-        let mut turn = self.turn(now);
-        execute(&mut turn, buffers, end);
+        execute(&mut self.turn(now), buffers, end);
         buffers.prepared.drain(..1);
         if let Some(deferred) = self.client.deferred.take() {
             deferred.answer(self.client.protocol, &mut buffers.output).await;
@@ -111,29 +111,19 @@ impl Connection {
     }
 
     async fn run_reads(&mut self, cluster: &Cluster, buffers: &mut Buffers, end: End) {
-        let lane = self.client.shared.id as usize;
         let next = buffers.next;
-        let now = match cluster.read_at_once() {
-            Some(now) => Ok(now),
-            None => cluster.barrier().await,
-        };
-        let now = match now {
+        let now = match self.look_at(cluster).await {
             Ok(now) => now,
             Err(why) => return self.fail_reads(buffers, end, why),
         };
-        let inside = loop {
-            if let Some(inside) = cluster.enter(lane) {
-                break inside;
-            }
-            tokio::time::sleep(INSTALLING).await;
-        };
+        let inside = cluster.entered().await;
         execute(&mut self.turn(now), buffers, end);
         drop(inside);
         buffers.prepared.drain(..end - next);
         self.pass_touches_on(cluster);
     }
 
-    fn pass_touches_on(&mut self, cluster: &Cluster) {
+    pub(super) fn pass_touches_on(&mut self, cluster: &Cluster) {
         if !self.client.touches_due.is_empty() {
             cluster.touch(&std::mem::take(&mut self.client.touches_due));
         }
@@ -157,10 +147,10 @@ impl Connection {
             let ready = buffers.prepared.remove(0);
             buffers.next += 1;
             let now = self.server.clock.now().max(cluster.applied_stamp());
-            let mut turn = self.turn(now);
-            let words = words_of(buffers, at);
             let mut error = Vec::new();
-            if let Some(write) = turn.lower(words, &ready, &mut ops, &mut error) {
+            let words = words_of(buffers, at);
+            let write = self.turn(now).lower(words, &ready, &mut ops, &mut error);
+            if let Some(write) = write {
                 lowered.push((at, write));
             } else {
                 // Replies keep the order of the requests: those in front come first.
@@ -207,11 +197,16 @@ impl Connection {
 }
 
 /// The kind of the next request, and how far requests of the same kind go.
-fn run_of(buffers: &Buffers) -> (Course, End) {
-    let course = buffers.prepared.first().map_or(Course::Local, Prepared::course);
+///
+/// A client that `queues` requests has them queued here; only EXEC goes further.
+fn run_of(buffers: &Buffers, queues: bool) -> (Course, End) {
+    let course = match buffers.prepared.first().map_or(Course::Local, Prepared::course) {
+        Course::Read | Course::Write if queues => Course::Local,
+        course => course,
+    };
     let alike = match course {
         // One at a time: it may change how the next one is read.
-        Course::Local => 1,
+        Course::Local | Course::Transaction => 1,
         course => buffers.prepared.iter().take_while(|ready| ready.course() == course).count(),
     };
     (course, buffers.next + alike)

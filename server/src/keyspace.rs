@@ -1,0 +1,77 @@
+//! Who is told when keys change: transactions that watch some.
+//!
+//! The engine calls this from whichever thread changes a key, while the key's shard is held. It is asleep,
+//! and costs nothing, for as long as nobody watches anything.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use dashmap::DashMap;
+use hallpass_engine::{Change, Engine, Observer};
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+/// A database's number and a key behind it.
+type Name = SmallVec<[u8; 64]>;
+
+fn name(db: u8, key: &[u8]) -> Name {
+    let mut name = Name::with_capacity(1 + key.len());
+    name.push(db);
+    name.extend_from_slice(key);
+    name
+}
+
+/// Set when something a client watches has changed.
+pub(crate) type Mark = Arc<AtomicBool>;
+
+/// Who is told of which keys.
+#[derive(Debug, Default)]
+pub struct Keyspace {
+    watched: DashMap<Name, Vec<Mark>>,
+    /// How many reasons there are to be told at all.
+    reasons: Mutex<usize>,
+}
+
+impl Keyspace {
+    /// Sets `mark` when the key changes from now on.
+    pub(crate) fn watch(&self, engine: &Engine, db: u8, key: &[u8], mark: &Mark) {
+        self.watched.entry(name(db, key)).or_default().push(Arc::clone(mark));
+        let mut reasons = self.reasons.lock();
+        *reasons += 1;
+        engine.wake_observer(true);
+    }
+
+    /// Undoes one [`watch`](Self::watch) of a key.
+    pub(crate) fn unwatch(&self, engine: &Engine, db: u8, key: &[u8], mark: &Mark) {
+        let name = name(db, key);
+        if let Some(mut marks) = self.watched.get_mut(&name)
+            && let Some(at) = marks.iter().position(|other| Arc::ptr_eq(other, mark))
+        {
+            marks.swap_remove(at);
+        }
+        self.watched.remove_if(&name, |_, marks| marks.is_empty());
+        let mut reasons = self.reasons.lock();
+        *reasons -= 1;
+        engine.wake_observer(*reasons > 0);
+    }
+}
+
+impl Observer for Keyspace {
+    fn changed(&self, change: Change, db: u8, key: &[u8]) {
+        // What had ended by itself was not visible any more: who watched it notices that by looking.
+        if matches!(change, Change::Expired | Change::Revoked) {
+            return;
+        }
+        if let Some(marks) = self.watched.get(&name(db, key)) {
+            marks.iter().for_each(|mark| mark.store(true, Ordering::Release));
+        }
+    }
+
+    fn flushed(&self, db: Option<u8>) {
+        for entry in &self.watched {
+            if db.is_none() || entry.key().first().copied() == db {
+                entry.value().iter().for_each(|mark| mark.store(true, Ordering::Release));
+            }
+        }
+    }
+}
