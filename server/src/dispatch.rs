@@ -158,7 +158,7 @@ impl Turn<'_> {
         let counters = &self.counters.commands[entry.index];
         if let Err(error) = self.admit(entry, request) {
             counters.rejected.add(1);
-            self.abort_transaction();
+            let error = self.reject(entry, error);
             self.refuse(&error, &entry.full_name, output);
             return;
         }

@@ -75,6 +75,21 @@ impl Turn<'_> {
         }
     }
 
+    /// What a request that may not run does to the transaction, and the error to answer.
+    #[cold]
+    pub(super) fn reject(&mut self, entry: &Entry, error: CommandError) -> CommandError {
+        if !matches!(entry.spec.run, Run::Transaction(Transacting::Exec)) {
+            self.abort_transaction();
+            return error;
+        }
+        self.client.transaction = None;
+        self.client.watch = None;
+        let mut why = Vec::new();
+        error.write_text(&entry.full_name, &mut why);
+        let why = why.strip_prefix(b"ERR ").unwrap_or(&why);
+        CommandError::Raw([b"EXECABORT Transaction discarded because of: ", why].concat())
+    }
+
     /// Queues a request of a transaction; false when it is one that is never queued.
     #[cold]
     pub(super) fn queue(

@@ -15,6 +15,7 @@ mod failover;
 mod joining;
 mod rolling;
 mod serving;
+mod transactions;
 
 use support::client::Client;
 use support::wait_for;
