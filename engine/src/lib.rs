@@ -52,8 +52,8 @@ pub use engine::{
 pub use key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Span, Words};
 pub use observe::{Change, Observer};
 pub use op::{
-    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Fingerprint, Limits, Op, OpDecoder, OpFault,
-    Side, SortedAddOptions, SortedEnd, SortedRange,
+    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Fingerprint, Limits, Op,
+    OpDecoder, OpFault, Side, SortedAddOptions, SortedEnd, SortedRange,
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};
 pub use room::Evictable;

@@ -14,9 +14,8 @@ use hallpass_engine::op::DecodeError;
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};
 use hallpass_engine::{
     Cap, Combination, Condition, Config, Deadline, Due, Engine, ExpireCondition, Fingerprint,
-    HashSeed, Key,
-    Limits, Op, OpDecoder, OpFault, SessionHash, Side, SizeLimits, SortedAddOptions, SortedEnd,
-    SortedRange, Stamp, Words,
+    HashSeed, Key, Limits, Op, OpDecoder, OpFault, SessionHash, Side, SizeLimits, SortedAddOptions,
+    SortedEnd, SortedRange, Stamp, Words,
 };
 use model::step::Step;
 use proptest::prelude::*;

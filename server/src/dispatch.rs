@@ -99,6 +99,9 @@ impl Turn<'_> {
             return None;
         }
         match prepared.found {
+            Found::Command(entry) if self.is_exec_of_writes(entry) => {
+                self.server.pause.holds_writes(self.now)
+            }
             Found::Command(entry) => self.server.pause.holds(entry.spec, self.now),
             _ => None,
         }

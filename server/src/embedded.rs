@@ -115,8 +115,7 @@ impl Embedded {
         let (now, ticks) = (server.clock.now(), server.clock.ticks());
         let prepared = prepare(server, client.db, words);
         let (passage, touch_slack) = (Some(Passage::enter(&server.gate)), None);
-        let mut turn =
-            Turn { server, counters, client, config, now, ticks, passage, touch_slack };
+        let mut turn = Turn { server, counters, client, config, now, ticks, passage, touch_slack };
         turn.execute(words, &prepared, output);
         drop(turn);
         self.client.publish(now);

@@ -195,8 +195,7 @@ mod tests {
     #[test]
     fn what_is_done_alone_is_seen_whole() {
         const ROUNDS: usize = 2_000;
-        let (gate, first, second) =
-            (Gate::default(), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (gate, first, second) = (Gate::default(), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| {

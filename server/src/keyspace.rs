@@ -33,12 +33,18 @@ pub struct Keyspace {
 }
 
 impl Keyspace {
-    /// Sets `mark` when the key changes from now on.
-    pub(crate) fn watch(&self, engine: &Engine, db: u8, key: &[u8], mark: &Mark) {
-        self.watched.entry(name(db, key)).or_default().push(Arc::clone(mark));
+    /// Sets `mark` when the key changes from now on; false when that was so already.
+    pub(crate) fn watch(&self, engine: &Engine, db: u8, key: &[u8], mark: &Mark) -> bool {
+        let mut marks = self.watched.entry(name(db, key)).or_default();
+        if marks.iter().any(|other| Arc::ptr_eq(other, mark)) {
+            return false;
+        }
+        marks.push(Arc::clone(mark));
+        drop(marks);
         let mut reasons = self.reasons.lock();
         *reasons += 1;
         engine.wake_observer(true);
+        true
     }
 
     /// Undoes one [`watch`](Self::watch) of a key.

@@ -50,14 +50,21 @@ impl Pause {
         if !self.is_on(now) {
             return None;
         }
-        let ends = *self.ends.lock();
-        let until = if command.flags.has(Flags::WRITE) {
-            ends.all_millis.max(ends.write_millis)
-        } else {
-            ends.all_millis
-        };
+        let until = self.until(command.flags.has(Flags::WRITE));
         // CLIENT itself goes through, or nobody could end the pause.
         let exempt = command.flags.has(Flags::NO_AUTH) || command.group == "connection";
         (until > now.millis() && !exempt).then(|| Stamp::from_millis(until))
+    }
+
+    /// Until when an EXEC has to wait whose requests write something.
+    #[cold]
+    pub fn holds_writes(&self, now: Stamp) -> Option<Stamp> {
+        let until = self.until(true);
+        (until > now.millis()).then(|| Stamp::from_millis(until))
+    }
+
+    fn until(&self, writes: bool) -> u64 {
+        let ends = *self.ends.lock();
+        if writes { ends.all_millis.max(ends.write_millis) } else { ends.all_millis }
     }
 }

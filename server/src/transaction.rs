@@ -99,12 +99,10 @@ impl Watch {
 
     /// Watches one more key. `exists` looks whether it is there.
     pub(crate) fn add(&mut self, db: u8, key: &[u8], exists: impl FnOnce() -> bool) {
-        if self.keys.iter().any(|watched| watched.db == db && &*watched.key == key) {
-            return;
+        if self.keyspace.watch(&self.engine, db, key, &self.mark) {
+            // Only now: what changes after this look is noticed.
+            self.keys.push(Watched { db, key: key.into(), existed: exists() });
         }
-        self.keyspace.watch(&self.engine, db, key, &self.mark);
-        // Only now: what changes after this look is noticed.
-        self.keys.push(Watched { db, key: key.into(), existed: exists() });
     }
 
     /// Whether a key has changed since it was watched, or has ended by itself, which `exists` finds out.

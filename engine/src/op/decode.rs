@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::encode::{EXPIRE_AFTER, VERSION};
 use super::{
-    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Fingerprint, Limits, Op, OpFault, Side,
-    SortedAddOptions, SortedEnd, SortedRange, tag,
+    Cap, Combination, Condition, Deadline, Due, ExpireCondition, Fingerprint, Limits, Op, OpFault,
+    Side, SortedAddOptions, SortedEnd, SortedRange, tag,
 };
 use crate::key::{DATABASES, HashSeed, Key, SessionHash, Span, Words};
 use crate::time::Stamp;

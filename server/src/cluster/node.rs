@@ -20,7 +20,6 @@ use super::clock::NodeClock;
 use super::codec::encode;
 use super::disk::{DirectoryLock, Disk, LockError};
 use super::entry::Origin;
-use crate::gate::{Gate, Inside};
 use super::identity::{IdentityError, IdentityStore};
 use super::keeper::Keeper;
 use super::leadership::{Leadership, watch_raft};
@@ -35,8 +34,8 @@ use super::network::raft::Network;
 use super::network::secure::Security;
 use super::network::urgency::Urgency;
 use super::network::{TcpListener, kind};
-use super::permit::permit;
 use super::onlooker::Onlooker;
+use super::permit::permit;
 use super::post::Post;
 use super::propose::Proposer;
 use super::read::{ReadSources, Reads};
@@ -48,6 +47,7 @@ use super::touch::Touches;
 use super::types::NodeId;
 use super::waiting::{Answer, Unavailable, Waiting};
 use super::{Raft, network};
+use crate::gate::{Gate, Inside};
 use crate::net::tls::PeerTls;
 
 /// How a node is set up.

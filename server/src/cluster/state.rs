@@ -17,13 +17,13 @@ use tokio::sync::watch;
 use super::blocking;
 use super::codec::term_of;
 use super::entry::{Submission, Unpacker};
-use crate::gate::Gate;
 use super::mutant;
 use super::onlooker::Onlooker;
 use super::origins::Origins;
 use super::snapshot::{SnapshotFile, SnapshotStore, Writing};
 use super::types::{EntryPayload, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
 use super::waiting::Waiting;
+use crate::gate::Gate;
 
 type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotFile>;
 

@@ -8,13 +8,13 @@ use openraft::testing::log::{StoreBuilder, Suite};
 
 use super::disk::{Disk, SimulatedDisk};
 use super::entry::Origin;
-use super::gate::Gate;
 use super::log::{Log, LogOptions};
 use super::log_store::LogStore;
 use super::snapshot::SnapshotStore;
 use super::state::{Progress, StateMachine};
 use super::types::TypeConfig;
 use super::waiting::Waiting;
+use crate::gate::Gate;
 
 struct Builder;
 

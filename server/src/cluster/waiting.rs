@@ -384,7 +384,7 @@ mod tests {
     async fn what_is_late_is_given_up_and_settled() {
         let waiting = waiting();
         let now = Instant::now();
-        let first = waiting.submit(Bytes::new(), now, None).expect("running");
+        let first = waiting.submit(Bytes::new(), now, None, None).expect("running");
         let mut second = submitted(&waiting);
         waiting.expire(now);
         assert_eq!(first.await, Ok(Err(Unavailable::Indeterminate)));
@@ -432,14 +432,17 @@ mod tests {
         let receiver = submitted(&waiting);
         waiting.stop();
         assert_eq!(receiver.await, Ok(Err(Unavailable::Stopped)));
-        assert_eq!(waiting.submit(Bytes::new(), soon(), None).err(), Some(Unavailable::Stopped));
+        assert_eq!(
+            waiting.submit(Bytes::new(), soon(), None, None).err(),
+            Some(Unavailable::Stopped)
+        );
     }
 
     #[tokio::test]
     async fn answers_come_through_the_post_together() {
         let waiting = waiting();
         let post = Arc::new(Post::default());
-        let submit = || waiting.submit(Bytes::new(), soon(), Some(&post)).expect("running");
+        let submit = || waiting.submit(Bytes::new(), soon(), Some(&post), None).expect("running");
         let (mut first, second) = (submit(), submit());
         waiting.applied(&mut vec![(1, vec![Outcome::Done]), (2, vec![Outcome::Nil])]);
         assert!(first.try_recv().is_err(), "not delivered yet");

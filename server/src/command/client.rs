@@ -274,7 +274,8 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
     let output = client.output_bytes.load(Ordering::Relaxed);
     let letters =
         [(published.queued.is_some(), 'x'), (published.no_evict, 'e'), (published.no_touch, 'T')];
-    let mut flags: String = letters.iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
+    let mut flags: String =
+        letters.iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
     if flags.is_empty() {
         flags.push('N');
     }

@@ -46,9 +46,8 @@ impl Prepared {
     pub(crate) fn course(&self) -> Course {
         match self.found {
             Found::Command(entry) => match entry.spec.run {
-                Run::Read(_) => Course::Read,
+                Run::Read(_) | Run::Transaction(Transacting::Watch) => Course::Read,
                 Run::Write { .. } | Run::Mint { .. } => Course::Write,
-                Run::Transaction(Transacting::Watch) => Course::Read,
                 Run::Transaction(Transacting::Exec) => Course::Transaction,
                 Run::Local(_) | Run::Transaction(_) | Run::Container => Course::Local,
             },

@@ -19,6 +19,7 @@ use crate::command::error::CommandError;
 use crate::command::request::{Request, Subject};
 use crate::command::spec::{Flags, Run, Transacting};
 use crate::command::table::Entry;
+use crate::gate::Passage;
 use crate::resp::reply::Reply;
 use crate::state::ServerState;
 use crate::transaction::{Transaction, Watch};
@@ -54,7 +55,11 @@ impl Plan {
     }
 
     /// Its reads, for whoever applies its ops.
-    pub(crate) fn onlooker(&mut self, turn: &Turn<'_>, server: &Arc<ServerState>) -> Box<dyn Onlooker> {
+    pub(crate) fn onlooker(
+        &mut self,
+        turn: &Turn<'_>,
+        server: &Arc<ServerState>,
+    ) -> Box<dyn Onlooker> {
         Box::new(QueuedReads {
             server: Arc::clone(server),
             transaction: Arc::clone(&self.transaction),
@@ -73,6 +78,14 @@ impl Turn<'_> {
         if let Some(transaction) = &mut self.client.transaction {
             transaction.aborted = true;
         }
+    }
+
+    /// Whether this is an EXEC, and there is a write among what it would run.
+    pub(super) fn is_exec_of_writes(&self, entry: &Entry) -> bool {
+        matches!(entry.spec.run, Run::Transaction(Transacting::Exec))
+            && self.client.transaction.as_ref().is_some_and(|queued| {
+                queued.requests().any(|(entry, _)| entry.spec.flags.has(Flags::WRITE))
+            })
     }
 
     /// What a request that may not run does to the transaction, and the error to answer.
@@ -118,7 +131,11 @@ impl Turn<'_> {
         true
     }
 
-    fn enqueue(&mut self, entry: &'static Entry, request: &Request<'_>) -> Result<(), CommandError> {
+    fn enqueue(
+        &mut self,
+        entry: &'static Entry,
+        request: &Request<'_>,
+    ) -> Result<(), CommandError> {
         let flags = entry.spec.flags;
         if flags.has(Flags::NO_MULTI) {
             return Err("ERR Command not allowed inside a transaction".into());
@@ -172,8 +189,7 @@ impl Turn<'_> {
 
     fn watch(&mut self, request: &Request<'_>) {
         let (engine, keyspace, now) = (&self.server.engine, &self.server.keyspace, self.now);
-        let watch =
-            self.client.watch.get_or_insert_with(|| Box::new(Watch::new(engine, keyspace)));
+        let watch = self.client.watch.get_or_insert_with(|| Box::new(Watch::new(engine, keyspace)));
         for index in 1..request.len() {
             let key = request.key(index);
             watch.add(key.db(), key.bytes(), || engine.look(key, now, |entry| entry.is_some()));
@@ -198,7 +214,7 @@ impl Turn<'_> {
     fn exec(&mut self, output: &mut Vec<u8>) -> Result<(), CommandError> {
         let (transaction, watch) = self.take_transaction()?;
         let mut passage = self.passage.take();
-        let closed = passage.as_mut().map(|passage| passage.close());
+        let closed = passage.as_mut().map(Passage::close);
         // Others have run since the batch began.
         self.now = self.server.clock.now().max(self.now);
         self.run_transaction(&transaction, watch.as_deref(), output);

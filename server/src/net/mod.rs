@@ -9,6 +9,6 @@ pub(crate) mod connection;
 pub(crate) mod listener;
 pub(crate) mod relay;
 mod replicated;
-mod transaction;
 pub(crate) mod tls;
+mod transaction;
 pub(crate) mod worker;

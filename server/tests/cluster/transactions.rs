@@ -1,8 +1,9 @@
 //! Transactions, alone and in a cluster: nobody sees half of one, and WATCH loses no update.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::thread::ScopedJoinHandle;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, encode_line};
 use crate::support::cluster::Cluster;
 use crate::support::server::Server;
 
@@ -31,15 +32,19 @@ fn transfer(mut clients: Vec<Client>) {
     std::thread::scope(|scope| {
         let lookers: Vec<_> =
             looking.into_iter().map(|client| scope.spawn(|| look_on(client, &done))).collect();
-        let movers: Vec<_> =
-            clients.into_iter().map(|client| scope.spawn(|| move_money(client, &retries))).collect();
-        let moved: Vec<_> = movers.into_iter().map(|mover| mover.join()).collect();
+        let movers: Vec<_> = clients
+            .into_iter()
+            .map(|client| scope.spawn(|| move_money(client, &retries)))
+            .collect();
+        let moved: Vec<_> = movers.into_iter().map(ScopedJoinHandle::join).collect();
         // Those who look are told to stop even if one of these failed.
         done.store(true, Ordering::Relaxed);
         for looker in lookers {
             assert_eq!(looker.join().unwrap(), 4 * EACH, "transfers were lost");
         }
-        moved.into_iter().for_each(|moved| moved.unwrap());
+        for moved in moved {
+            moved.unwrap();
+        }
     });
     assert!(retries.load(Ordering::Relaxed) > 0, "nobody was ever in anybody's way");
 }
@@ -83,4 +88,23 @@ fn look_on(mut client: Client, done: &AtomicBool) -> i64 {
             return amount(to);
         }
     }
+}
+
+/// As Redis does: or a transaction would write what must not be written now.
+#[test]
+fn a_pause_of_writes_holds_a_transaction_that_writes_and_no_other() {
+    let server = Server::start();
+    let (mut writer, mut other) = (server.connect(), server.connect());
+    writer.run("MULTI");
+    writer.run("SET key 1");
+    assert!(other.run("CLIENT PAUSE 60000 WRITE").is_ok());
+    writer.send(&encode_line("EXEC")).expect("the server reads");
+    for _ in 0..50 {
+        other.run("MULTI");
+        other.run("GET key");
+        assert!(other.run("EXEC").items()[0].is_nil(), "written during the pause");
+    }
+    assert!(other.run("CLIENT UNPAUSE").is_ok());
+    assert!(writer.read().expect("the pause is over").items()[0].is_ok());
+    assert_eq!(other.run("GET key").text(), "1");
 }

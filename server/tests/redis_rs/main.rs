@@ -182,6 +182,24 @@ fn pipelines_binary_and_large_values() {
 }
 
 #[test]
+fn transactions() {
+    everywhere(|connection| {
+        let mut pipeline = redis::pipe();
+        pipeline.atomic().set("a", 1).ignore().incr("a", 1).get("a");
+        assert_eq!(pipeline.query::<(i64, i64)>(connection).unwrap(), (2, 2));
+        redis::cmd("WATCH").arg("a").query::<()>(connection).unwrap();
+        connection.set::<_, _, ()>("a", 3).unwrap();
+        assert_eq!(pipeline.query::<Option<(i64, i64)>>(connection).unwrap(), None);
+        let doubled: (i64,) = redis::transaction(connection, &["a"], |connection, pipeline| {
+            let now: i64 = connection.get("a")?;
+            pipeline.set("a", 2 * now).ignore().get("a").query(connection)
+        })
+        .unwrap();
+        assert_eq!(doubled, (6,));
+    });
+}
+
+#[test]
 fn errors_are_typed() {
     everywhere(|connection| {
         connection.set::<_, _, ()>("key", "text").unwrap();

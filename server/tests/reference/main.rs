@@ -29,6 +29,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("set", "Sets"),
     ("sorted-set", "Sorted sets"),
     ("list", "Lists"),
+    ("transactions", "Transactions"),
     ("connection", "Connections"),
     ("server", "Server"),
     ("cluster", "Cluster"),

@@ -128,6 +128,20 @@ const checks = {
     assert.equal(mixed[2][1], "text");
   },
 
+  async transactions() {
+    assert.deepEqual(await r.multi().set("a", 1).incr("a").get("a").exec(), [[null, "OK"], [null, 2], [null, "2"]]);
+    const mixed = await r.multi().set("a", "text").incr("a").get("a").exec();
+    assert.ok(mixed[1][0] instanceof ReplyError);
+    assert.equal(mixed[2][1], "text");
+    await r.watch("a");
+    await r.set("a", "changed");
+    assert.equal(await r.multi().set("a", "late").exec(), null);
+    assert.equal(await r.get("a"), "changed");
+    await r.multi({ pipeline: false });
+    assert.equal(await r.set("a", 1), "QUEUED");
+    assert.equal(await r.discard(), "OK");
+  },
+
   async largeValues() {
     const value = "0123456789abcdef".repeat(500_000);
     assert.equal(await r.set("large", value), "OK");

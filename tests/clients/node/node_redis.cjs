@@ -1,6 +1,6 @@
 // node-redis as a program uses it, in RESP2 or RESP3: `node_redis.cjs PROTOCOL PORT PORT_WITH_PASSWORD`.
 
-const { createClient, RESP_TYPES, ErrorReply } = require("redis");
+const { WatchError, createClient, RESP_TYPES, ErrorReply } = require("redis");
 const { assert, eventually, PAIRS, run, walkThroughSessions } = require("./checks.cjs");
 
 const [RESP, port, passwordPort] = process.argv.slice(2, 5).map(Number);
@@ -157,6 +157,16 @@ const checks = {
       Array.from({ length: PAIRS }, (_, number) => [r.set(`key:${number}`, String(number)), r.get(`key:${number}`)]).flat(),
     );
     for (let number = 0; number < PAIRS; number += 1) assert.equal(replies[2 * number + 1], String(number));
+  },
+
+  async transactions() {
+    const replies = await r.multi().set("a", "1").incr("a").get("a").hSet("h", "f", "1").hGetAll("h").exec();
+    assert.deepEqual(replies.slice(0, 4), ["OK", 2, "2", 1]);
+    assert.deepEqual({ ...replies[4] }, { f: "1" });
+    await r.watch("a");
+    await r.set("a", "changed");
+    await assert.rejects(r.multi().set("a", "late").exec(), WatchError);
+    assert.equal(await r.get("a"), "changed");
   },
 
   async largeValues() {

@@ -190,6 +190,30 @@ def pipelines(r):
 
 
 @check
+def transactions(r):
+    with r.pipeline() as pipe:
+        assert pipe.set("a", 1).incr("a").get("a").hset("h", "f", "1").hgetall("h").execute() == [True, 2, "2", 1, {"f": "1"}]
+        assert pipe.execute() == []
+        pipe.set("a", "text").incr("a").get("a")
+        replies = pipe.execute(raise_on_error=False)
+        assert replies[0] is True and isinstance(replies[1], redis.ResponseError) and replies[2] == "text"
+    with r.pipeline() as pipe:
+        pipe.watch("a")
+        assert pipe.get("a") == "text"
+        r.set("a", "other")
+        pipe.multi()
+        pipe.set("a", "late")
+        try:
+            pipe.execute()
+            raise AssertionError("a late write went through")
+        except redis.WatchError:
+            pass
+    assert r.get("a") == "other"
+    r.transaction(lambda pipe: (pipe.multi(), pipe.append("a", "!")), "a")
+    assert r.get("a") == "other!"
+
+
+@check
 def large_values(r):
     value = "0123456789abcdef" * 500_000
     assert r.set("large", value) and r.get("large") == value
