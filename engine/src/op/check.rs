@@ -74,7 +74,8 @@ impl Op<'_> {
                 }
                 name(key)
             }
-            Self::Append { key, .. }
+            Self::Restore { key, .. }
+            | Self::Append { key, .. }
             | Self::SetRange { key, .. }
             | Self::Increment { key, .. }
             | Self::IncrementFloat { key, .. }

@@ -136,6 +136,13 @@ impl Writer<'_> {
                 // One database, or the number past the last for all.
                 self.byte(tag::FLUSH).byte(db.unwrap_or(crate::key::DATABASES));
             }
+            Op::Restore { key, value, is_collection, deadline, replace } => {
+                let deadline = deadline.map_or(Deadline::Clear, Deadline::from);
+                let flags = deadline_bits(deadline)
+                    | u8::from(*replace) << 2
+                    | u8::from(*is_collection) << 3;
+                self.byte(tag::RESTORE).byte(flags).key(key).bytes(value).deadline(deadline);
+            }
             _ => unreachable_op(),
         }
     }
