@@ -17,7 +17,7 @@ cluster: ## Starts three nodes on this machine and says what to try; Ctrl-C stop
 test: ## Installs what the tests need and runs all of them: Rust, protocol, real clients
 	tests/run
 
-fuzz: ## Fuzzes the parser, the snapshot reader and the commands, ten minutes each (SECONDS=... for other)
+fuzz: ## Fuzzes the parser, the readers of snapshots and RDB values, and the commands, ten minutes each (SECONDS=... for other)
 	fuzz/run all $(SECONDS)
 
 lint: ## Formatting, clippy, documentation, and dependencies, with warnings as errors

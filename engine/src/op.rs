@@ -15,6 +15,8 @@ mod tag;
 pub use self::check::OpFault;
 pub use self::decode::{DecodeError, OpDecoder};
 
+use std::borrow::Cow;
+
 use crate::key::{Key, SessionHash, Words};
 use crate::time::Stamp;
 use crate::value::sorted::{LexBound, ScoreBound};
@@ -128,6 +130,21 @@ pub enum Op<'a> {
         /// Where to.
         to: Key<'a>,
         /// Whether an existing `to` is replaced.
+        replace: bool,
+    },
+    /// Stores a whole value of any type, without an owner. Outcome: `Done`; `KeyExists` when there is a key
+    /// and it is not to be replaced; `Malformed` when the bytes are no collection. A deadline that has
+    /// passed stores nothing and removes what is to be replaced.
+    Restore {
+        /// The key to write.
+        key: Key<'a>,
+        /// A string, or the byte form of a collection ([`crate::value::Collection::encode_into`]).
+        value: Cow<'a, [u8]>,
+        /// Which of the two.
+        is_collection: bool,
+        /// When it ends; `None` for never.
+        deadline: Option<Due>,
+        /// Whether an existing key is replaced.
         replace: bool,
     },
     /// Empties one database (sessions stay), or with `None` everything, sessions too. Outcome: `Done`.

@@ -63,6 +63,10 @@ pub enum Refusal {
     ScoreNotANumber,
     /// There is no such key.
     NoSuchKey,
+    /// There is such a key already, and it is not to be replaced.
+    KeyExists,
+    /// The bytes of a whole value are none.
+    Malformed,
     /// The list has no such index.
     IndexOutOfRange,
     /// A string would grow past the configured maximum.

@@ -52,6 +52,7 @@ impl Engine {
             | Op::IncrementFloat { key, .. }
             | Op::Rename { to: key, .. }
             | Op::Copy { to: key, .. }
+            | Op::Restore { key, .. }
             | Op::HashSet { key, .. }
             | Op::HashIncrement { key, .. }
             | Op::HashIncrementFloat { key, .. }

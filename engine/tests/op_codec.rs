@@ -22,7 +22,7 @@ use proptest::prelude::*;
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.ops");
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
-const KINDS: u8 = 41;
+const KINDS: u8 = 42;
 
 #[global_allocator]
 static WATCHED: Watched = Watched;
@@ -237,6 +237,17 @@ impl Parts {
                     Op::SessionRevokeAll
                 }
             }
+            40 => Op::Restore {
+                key,
+                value: second.into(),
+                is_collection: self.bit(4),
+                deadline: match Stamp::from_millis(number) {
+                    _ if self.bit(0) => None,
+                    after if self.bit(15) => Some(Due::After(after.millis())),
+                    at => Some(Due::At(at)),
+                },
+                replace: self.bit(5),
+            },
             _ => {
                 let fingerprint = |number| Fingerprint(u128::from(number) << 64 | 1);
                 let mut keys = vec![(key, fingerprint(number)), (other, fingerprint(large))];
@@ -265,6 +276,7 @@ fn name(op: &Op<'_>) -> &'static str {
         Op::Rename { .. } => "Rename",
         Op::Copy { .. } => "Copy",
         Op::Flush { .. } => "Flush",
+        Op::Restore { .. } => "Restore",
         Op::Unchanged { .. } => "Unchanged",
         Op::HashSet { .. } => "HashSet",
         Op::HashDelete { .. } => "HashDelete",
@@ -349,7 +361,7 @@ fn version_1_is_read() {
         assert_eq!(hex(&encoded(&op)), digits, "and written as ever");
         names.insert(name(&op));
     }
-    assert_eq!(names.len(), 45, "every op is in the fixture");
+    assert_eq!(names.len(), 46, "every op is in the fixture");
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -438,13 +450,16 @@ fn errors_say_what_and_where() {
     };
     assert_eq!(decode(&[]), DecodeError::Truncated { at: 0, tag: 0 });
     assert_eq!(decode(&[2, 99]), DecodeError::Version { version: 2 });
-    for tag in [0, 15, 31, 36, 47, 53, 79, 87, 95, 106, 255] {
+    for tag in [0, 16, 31, 36, 47, 53, 79, 87, 95, 106, 255] {
         assert_eq!(decode(&[1, tag]), DecodeError::UnknownTag { at: 1, tag });
         assert!(decode(&[1, tag]).to_string().contains(&format!("tag {tag}, at byte 1")));
     }
     // A database there is not, flags there are not, a number of more than 64 bits.
     assert_eq!(decode(&[1, 11, 16, 0]), DecodeError::Invalid { at: 3, tag: 11, what: "database" });
     assert_eq!(decode(&[1, 12, 2]), DecodeError::Invalid { at: 3, tag: 12, what: "flags" });
+    // There is no deadline to keep for a value that is new.
+    let kept = DecodeError::Invalid { at: 6, tag: 15, what: "deadline" };
+    assert_eq!(decode(&[1, 15, 1, 0, 0, 0]), kept);
     let long = [&[1, 5, 0, 0][..], &[0xff; 10]].concat();
     assert_eq!(decode(&long), DecodeError::Invalid { at: 4, tag: 5, what: "number" });
 }

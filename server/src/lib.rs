@@ -24,6 +24,7 @@ pub mod node;
 pub mod pause;
 mod raft_thread;
 pub mod random;
+pub mod rdb;
 pub mod resp;
 mod server;
 pub mod session_id;

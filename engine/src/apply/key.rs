@@ -2,7 +2,7 @@
 
 use crate::engine::Engine;
 use crate::key::{DATABASES, Key, Words};
-use crate::op::{ExpireCondition, Fingerprint};
+use crate::op::{ExpireCondition, Fingerprint, Op};
 use crate::outcome::{Outcome, Refusal};
 use crate::store::Store;
 use crate::store::record::{Kind, Record};
@@ -127,6 +127,47 @@ pub(super) fn copy(
     }
     duplicate(&mut scope, source, &to, false);
     Ok(Outcome::Flag(true))
+}
+
+/// RESTORE.
+pub(super) fn restore(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, Refusal> {
+    let Op::Restore { key, value, is_collection, deadline, replace } = op else {
+        return Ok(Outcome::Nil);
+    };
+    let store = &engine.store;
+    // Read before the shard is locked: a large collection takes a while.
+    let collection = if *is_collection {
+        let read = Collection::decode(value, store.seed.values());
+        let collection = read.map_err(|_| Refusal::Malformed)?;
+        engine.check_value(collection.longest_bytes())?;
+        Some(collection)
+    } else {
+        engine.check_value(value.len())?;
+        None
+    };
+    let mut scope = Scope::of_key(store, *key, now);
+    let live = scope.find(key);
+    if live.is_some() && !replace {
+        return Err(Refusal::KeyExists);
+    }
+    let deadline = deadline.map_or(Stamp::NEVER, |due| due.stamp(now));
+    let stays = deadline.alive_at(now);
+    match live {
+        Some(live) => scope.remove(live),
+        None if stays => scope.has_room(key.hash)?,
+        None => {}
+    }
+    if stays {
+        let arena = &store.arena;
+        let record = match collection {
+            Some(collection) => {
+                Record::collection(arena, key, Box::new(collection), deadline, None)
+            }
+            None => Record::string(arena, key, value, deadline, None),
+        };
+        scope.insert(key.hash, record);
+    }
+    Ok(Outcome::Done)
 }
 
 /// Puts an entry's value, deadline and owner under another key, which is free. With `moving` the source

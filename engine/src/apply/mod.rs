@@ -52,6 +52,7 @@ fn run(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, Refusal> {
         Op::Persist { key } => Ok(key::persist(store, *key, now)),
         Op::Rename { from, to, if_absent } => key::rename(store, *from, *to, *if_absent, now),
         Op::Copy { from, to, replace } => key::copy(store, *from, *to, *replace, now),
+        Op::Restore { .. } => key::restore(engine, op, now),
         Op::Flush { db } => Ok(key::flush(store, *db)),
         Op::Unchanged { keys } => Ok(key::unchanged(engine, keys, now)),
 

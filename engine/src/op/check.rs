@@ -75,7 +75,8 @@ impl Op<'_> {
                 }
                 name(key)
             }
-            Self::Append { key, .. }
+            Self::Restore { key, .. }
+            | Self::Append { key, .. }
             | Self::SetRange { key, .. }
             | Self::Increment { key, .. }
             | Self::IncrementFloat { key, .. }

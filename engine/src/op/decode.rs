@@ -232,6 +232,18 @@ impl<'a> Reader<'a, '_> {
                 }
                 Op::Unchanged { keys }
             }
+            tag::RESTORE => {
+                let flags = self.flags(4)?;
+                let (key, value) = (self.key()?, self.bytes()?.into());
+                let deadline = match self.deadline(flags & 0b11)? {
+                    Deadline::Clear => None,
+                    Deadline::At(at) => Some(Due::At(at)),
+                    Deadline::After(millis) => Some(Due::After(millis)),
+                    Deadline::Keep => return Err(self.invalid("deadline")),
+                };
+                let (replace, is_collection) = (flags & 1 << 2 != 0, flags & 1 << 3 != 0);
+                Op::Restore { key, value, is_collection, deadline, replace }
+            }
             _ => return Err(self.unknown()),
         })
     }

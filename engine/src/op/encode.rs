@@ -142,6 +142,13 @@ impl Writer<'_> {
                     self.key(key).out.extend_from_slice(&fingerprint.0.to_le_bytes());
                 }
             }
+            Op::Restore { key, value, is_collection, deadline, replace } => {
+                let deadline = deadline.map_or(Deadline::Clear, Deadline::from);
+                let flags = deadline_bits(deadline)
+                    | u8::from(*replace) << 2
+                    | u8::from(*is_collection) << 3;
+                self.byte(tag::RESTORE).byte(flags).key(key).bytes(value).deadline(deadline);
+            }
             _ => unreachable_op(),
         }
     }

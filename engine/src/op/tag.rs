@@ -16,6 +16,7 @@ pub(super) const PERSIST: u8 = 11;
 pub(super) const RENAME: u8 = 12;
 pub(super) const COPY: u8 = 13;
 pub(super) const FLUSH: u8 = 14;
+pub(super) const RESTORE: u8 = 15;
 pub(super) const UNCHANGED: u8 = 16;
 
 pub(super) const HASH_SET: u8 = 32;

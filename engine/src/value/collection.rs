@@ -93,6 +93,19 @@ impl Collection {
         }
     }
 
+    /// Length of its longest element: field, value, member. Looks at all of them.
+    pub fn longest_bytes(&self) -> usize {
+        let longest = match self {
+            Self::Hash(hash) => {
+                hash.iter().map(|(field, value)| field.len().max(value.len())).max()
+            }
+            Self::Set(set) => set.iter().map(|member| member.len()).max(),
+            Self::Sorted(sorted) => sorted.iter().map(|(member, _)| member.len()).max(),
+            Self::List(list) => list.iter().map(<[u8]>::len).max(),
+        };
+        longest.unwrap_or(0)
+    }
+
     /// Appends the byte form.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
         out.push(self.kind() as u8);

@@ -1,11 +1,27 @@
 //! The model's strings and keys.
 
+use hallpass_engine::value::{Collection, ValueSeed};
 use hallpass_engine::{Condition, Deadline, Due, Key, Op, Outcome, Refusal};
 
 use super::{Answer, Bytes, Content, Held, Model, NEVER, Name, alive, close_to, decimal, integer};
 
 pub(super) fn name(key: &Key<'_>) -> Name {
     (key.db(), key.bytes().to_vec())
+}
+
+/// What a collection's byte form says.
+fn content(form: &[u8]) -> Option<Content> {
+    Some(match Collection::decode(form, ValueSeed::default()).ok()? {
+        Collection::Hash(hash) => {
+            let pair = |(field, value): (&[u8], &[u8])| (field.to_vec(), value.to_vec());
+            Content::Hash(hash.iter().map(pair).collect())
+        }
+        Collection::Set(set) => Content::Set(set.iter().map(|member| member.to_vec()).collect()),
+        Collection::Sorted(sorted) => {
+            Content::Sorted(sorted.iter().map(|(member, score)| (member.to_vec(), score)).collect())
+        }
+        Collection::List(list) => Content::List(list.iter().map(<[u8]>::to_vec).collect()),
+    })
 }
 
 impl Model {
@@ -55,6 +71,7 @@ impl Model {
                 return self.rename(name(from), name(to), *if_absent);
             }
             Op::Copy { from, to, replace } => return self.copy(name(from), name(to), *replace),
+            Op::Restore { .. } => return self.restore(op),
             Op::Flush { db: Some(db) } => self.keys.retain(|(other, _), _| other != db),
             Op::Flush { db: None } => {
                 self.keys.clear();
@@ -127,6 +144,32 @@ impl Model {
             }
             _ => Ok(Outcome::Flag(false)),
         }
+    }
+
+    fn restore(&mut self, op: &Op<'_>) -> Answer {
+        let Op::Restore { key, value, is_collection, deadline, replace } = op else {
+            unreachable!()
+        };
+        let content = if *is_collection {
+            content(value).ok_or(Refusal::Malformed)?
+        } else {
+            Content::Text(value.to_vec())
+        };
+        let name = name(key);
+        if self.keys.contains_key(&name) && !replace {
+            return Err(Refusal::KeyExists);
+        }
+        self.keys.remove(&name);
+        self.forget_users();
+        let deadline = match deadline {
+            None => NEVER,
+            Some(Due::At(at)) => at.millis(),
+            Some(Due::After(millis)) => self.now + millis,
+        };
+        if alive(deadline, self.now) {
+            self.put(name, Held { content, deadline, owner: None });
+        }
+        Ok(Outcome::Done)
     }
 
     fn change_string(&mut self, op: &Op<'_>, observed: &Outcome) -> Answer {

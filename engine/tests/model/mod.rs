@@ -175,6 +175,7 @@ impl Model {
             | Op::Persist { .. }
             | Op::Rename { .. }
             | Op::Copy { .. }
+            | Op::Restore { .. }
             | Op::Flush { .. }
             | Op::Unchanged { .. } => self.apply_key(op, observed),
             _ => self.apply_collection(op, observed),

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};
+use hallpass_engine::value::{Collection, HashValue, ListValue, SetValue, SortedValue, ValueSeed};
 use hallpass_engine::{
     Cap, Combination, Condition, Deadline, Due, ExpireCondition, HashSeed, Key, Limits, Op,
     SessionHash, Side, SortedAddOptions, SortedEnd, SortedRange, Stamp, Words,
@@ -259,10 +260,60 @@ fn with_key_op<R>(
         _ => match choices.byte() % 24 {
             0 => Op::Flush { db: None },
             1 => Op::Flush { db: Some(key.db()) },
+            2..8 => {
+                let (text, form) = (choices.pick(&VALUES), whole(choices));
+                let is_collection = choices.bit(2);
+                Op::Restore {
+                    key,
+                    value: if is_collection { form.into() } else { text.into() },
+                    is_collection,
+                    deadline: choices.bit(3).then(|| choices.due(now)),
+                    replace: choices.bit(0),
+                }
+            }
             _ => Op::Copy { from: key, to: choices.key(seed), replace: choices.bit(0) },
         },
     };
     apply(&op)
+}
+
+/// A collection's byte form, or now and then something that is none.
+fn whole(choices: &mut Choices<'_>) -> Vec<u8> {
+    let (seed, mut form) = (ValueSeed::default(), Vec::new());
+    let words = [choices.pick(&MEMBERS), choices.pick(&MEMBERS), choices.pick(&VALUES)];
+    let collection = match choices.byte() % 5 {
+        0 => {
+            let mut hash = HashValue::new(seed);
+            for word in words {
+                hash.insert(word, words[2]);
+            }
+            Collection::Hash(hash)
+        }
+        1 => {
+            let mut set = SetValue::new(seed);
+            for word in words {
+                set.insert(word);
+            }
+            Collection::Set(set)
+        }
+        2 => {
+            let (mut sorted, options) = (SortedValue::new(seed), SortedAddOptions::default());
+            for word in words {
+                let _ = sorted.add(word, choices.pick(&SCORES), options);
+            }
+            Collection::Sorted(sorted)
+        }
+        3 => {
+            let mut list = ListValue::new();
+            for word in words {
+                list.push(Side::Tail, word);
+            }
+            Collection::List(list)
+        }
+        _ => return words[2].to_vec(),
+    };
+    collection.encode_into(&mut form);
+    form
 }
 
 fn with_collection_op<R>(

@@ -111,6 +111,8 @@ fn write_refusal(refusal: Refusal, text: &mut Vec<u8>) {
         Refusal::HashValueNotAFloat => "ERR hash value is not a float",
         Refusal::ScoreNotANumber => "ERR resulting score is not a number (NaN)",
         Refusal::NoSuchKey => "ERR no such key",
+        Refusal::KeyExists => "BUSYKEY Target key name already exists.",
+        Refusal::Malformed => "ERR Bad data format",
         Refusal::IndexOutOfRange => "ERR index out of range",
         Refusal::MetaTooLong => "ERR argument is longer than 'meta-bytes-max' allows",
         Refusal::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",

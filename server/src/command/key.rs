@@ -3,6 +3,7 @@
 //! Deadlines become absolute stamps here; a deadline that has passed ends the key, which the engine
 //! sees to. KEYS and SCAN see plain keys only: sessions live in a name space of their own.
 
+mod dump;
 mod object;
 
 use hallpass_engine::{ExpireCondition, Op, Refusal, Stamp, Value};
@@ -53,6 +54,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         run: Run::Write { lower: lower_delete, render: render::integer },
         ..ROW
     },
+    dump::DUMP,
     CommandSpec {
         name: "exists",
         arity: -2,
@@ -229,6 +231,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         },
         ..ROW
     },
+    dump::RESTORE,
     CommandSpec {
         name: "scan",
         arity: -2,

@@ -62,6 +62,11 @@ impl<'a> Request<'a> {
         self.words.is_empty()
     }
 
+    /// The seed that keys are hashed with, here and in the engine.
+    pub fn seed(&self) -> &'a HashSeed {
+        self.seed
+    }
+
     /// The client's database.
     pub fn db(&self) -> u8 {
         self.db
