@@ -51,7 +51,9 @@ impl Pause {
             return None;
         }
         let ends = *self.ends.lock();
-        let until = if command.flags.has(Flags::WRITE) {
+        // What is published is held with the writes it tells of, as in Redis.
+        let publishes = command.flags.has(Flags::PUBSUB.with(Flags::FAST));
+        let until = if command.flags.has(Flags::WRITE) || publishes {
             ends.all_millis.max(ends.write_millis)
         } else {
             ends.all_millis
