@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::arrival::arrive;
+use super::broadcast::{Broadcasts, Hearer};
 use super::clock::NodeClock;
 use super::codec::encode;
 use super::disk::{DirectoryLock, Disk, LockError};
@@ -202,6 +203,7 @@ pub struct Cluster {
     pub(super) skew: Arc<Skew>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     touches: Arc<Touches>,
+    broadcasts: Arc<Broadcasts>,
     runtime: Handle,
     _lock: DirectoryLock,
 }
@@ -332,6 +334,7 @@ impl Cluster {
             .map_err(|error| ClusterError::Raft(error.to_string()))?;
         let holds = if empty || alone { Duration::ZERO } else { promise };
         let skew = Arc::new(Skew::new(config.clock_skew_max));
+        let broadcasts = Arc::new(Broadcasts::default());
         let peers = Arc::new(Peers {
             raft: raft.clone(),
             own: own.clone(),
@@ -342,6 +345,7 @@ impl Cluster {
             reads: Arc::clone(&sources),
             snapshots,
             urgency,
+            broadcasts: Arc::clone(&broadcasts),
             holds_votes_until: clock.elapsed() + holds,
         });
         let mut tasks = vec![
@@ -388,6 +392,7 @@ impl Cluster {
         tasks.push(tokio::spawn(clocks.run()));
         let touches = Arc::new(Touches::default());
         tasks.push(tokio::spawn(Arc::clone(&touches).run(proposer.clone(), config.patience)));
+        tasks.push(tokio::spawn(Arc::clone(&broadcasts).run(raft.clone(), own.clone())));
         let keeper = Keeper {
             raft: raft.clone(),
             own: config.node,
@@ -419,6 +424,7 @@ impl Cluster {
             skew,
             tasks: Mutex::new(tasks),
             touches,
+            broadcasts,
             runtime: Handle::current(),
             _lock: lock,
         }))
@@ -474,6 +480,16 @@ impl Cluster {
     /// Notes sessions whose touch is due: it will be in the log soon, and nobody waits for that.
     pub(crate) fn touch(&self, sessions: &[SessionHash]) {
         self.touches.note(sessions);
+    }
+
+    /// Sends a message to all other nodes, which may or may not get it; it is made if there are any.
+    pub(crate) fn broadcast(&self, message: impl FnOnce() -> Bytes) {
+        self.broadcasts.send(message);
+    }
+
+    /// Sets who is told of what other nodes broadcast.
+    pub(crate) fn hear(&self, hearer: Hearer) {
+        self.broadcasts.hear(hearer);
     }
 
     /// The engine that the log is applied to.
@@ -595,6 +611,7 @@ impl Cluster {
             // Gone for certain, and with it what it held: the next start needs the same port.
             let _aborted = task.await;
         }
+        self.broadcasts.stop();
     }
 
     async fn hand_over(&self) {

@@ -8,7 +8,7 @@ use super::error::CommandError;
 use super::help;
 use super::request::Request;
 use super::spec::{CommandSpec, Flags, KeyPositions, Run};
-use crate::pubsub::{Kind, Space};
+use crate::pubsub::{Kind, Space, everywhere};
 
 const LISTEN: Flags =
     Flags::PUBSUB.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
@@ -267,8 +267,7 @@ fn publish(
     space: Space,
 ) -> Result<(), CommandError> {
     let (channel, message) = (request.word(1), request.word(2));
-    let server = context.server;
-    let receivers = server.pubsub.publish(&server.settings, space, channel, message);
+    let receivers = everywhere::publish(context.server, space, channel, message);
     context.reply.integer(receivers as i64);
     Ok(())
 }

@@ -9,6 +9,9 @@
 //! publishes to it holds its turn. A message that was published before another was begun is everywhere
 //! delivered before it, whatever their channels.
 //!
+//! What every node notices by itself, such as a change of a key, is for [`PubSub::publish`]; what one client
+//! says is for [`everywhere::publish`].
+//!
 //! Locks are taken in this order: a channel's turn, a registry, a mailbox, a doorbell.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,6 +32,7 @@ use crate::resp::reply::{Protocol, Reply};
 use crate::state::Settings;
 
 pub(crate) mod doorbell;
+pub mod everywhere;
 pub mod mailbox;
 mod message;
 
@@ -130,7 +134,7 @@ impl Default for PubSub {
 }
 
 impl PubSub {
-    /// Delivers a message to all who listen on this node; how many receive it, a client once for each
+    /// Delivers a message to all who listen on this node (see [`everywhere`] for the others); how many receive it, a client once for each
     /// subscription that fits. May be called from any thread.
     pub fn publish(
         &self,
