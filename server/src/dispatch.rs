@@ -127,10 +127,7 @@ impl Turn<'_> {
             Found::Unknown => self.refuse(&unknown_command(words), "", output),
         }
         // One jump for all: hardly any client is muted or has ever subscribed.
-        if muted
-            | (self.client.reply_mode != ReplyMode::On)
-            | self.client.subscriptions.is_some()
-        {
+        if muted | (self.client.reply_mode != ReplyMode::On) | self.client.subscriptions.is_some() {
             if self.client.reply_mode != ReplyMode::On {
                 self.mute(before, prepared, output);
             }

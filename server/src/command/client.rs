@@ -313,8 +313,7 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
 /// The letters of a client's flags, in Redis' order.
 fn flags_of(client: &ClientShared) -> String {
     let published = client.published();
-    let all =
-        [(client.is_subscriber(), 'P'), (published.no_evict, 'e'), (published.no_touch, 'T')];
+    let all = [(client.is_subscriber(), 'P'), (published.no_evict, 'e'), (published.no_touch, 'T')];
     let flags: String = all.iter().filter(|(is, _)| *is).map(|(_, letter)| *letter).collect();
     if flags.is_empty() { "N".to_owned() } else { flags }
 }

@@ -10,8 +10,7 @@ use super::request::Request;
 use super::spec::{CommandSpec, Flags, KeyPositions, Run};
 use crate::pubsub::{Kind, Space, everywhere};
 
-const LISTEN: Flags =
-    Flags::PUBSUB.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
+const LISTEN: Flags = Flags::PUBSUB.with(Flags::NOSCRIPT).with(Flags::LOADING).with(Flags::STALE);
 const ASK: Flags = Flags::PUBSUB.with(Flags::LOADING).with(Flags::STALE);
 const PUBLISH: Flags = ASK.with(Flags::FAST);
 

@@ -93,13 +93,8 @@ pub(super) enum Pushed {
 
 impl Mailbox {
     pub(super) fn new(protocol: Protocol, doorbell: Option<Arc<Doorbell>>) -> Self {
-        let state = State {
-            queue: VecDeque::new(),
-            bytes: 0,
-            protocol,
-            closed: false,
-            overflowed: false,
-        };
+        let state =
+            State { queue: VecDeque::new(), bytes: 0, protocol, closed: false, overflowed: false };
         Self { state: Mutex::new(state), counts: Counts::default(), doorbell }
     }
 

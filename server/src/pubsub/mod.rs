@@ -338,7 +338,8 @@ impl Client {
     /// Whether it has a subscription and speaks RESP2, where a reply could be taken for a message: then
     /// most commands are refused.
     pub fn only_listens(&self) -> bool {
-        self.protocol == Protocol::Resp2 && self.subscriptions.as_ref().is_some_and(|own| !own.is_empty())
+        self.protocol == Protocol::Resp2
+            && self.subscriptions.as_ref().is_some_and(|own| !own.is_empty())
     }
 
     /// Writes all mail that waits.

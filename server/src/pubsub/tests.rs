@@ -65,8 +65,7 @@ fn registries_forget_whoever_leaves() {
 
 #[test]
 fn past_the_limit_a_mailbox_is_emptied_and_the_others_are_not() {
-    let server =
-        server(|config| config.client_output_buffer_limit.pubsub.hard_bytes = 100 << 10);
+    let server = server(|config| config.client_output_buffer_limit.pubsub.hard_bytes = 100 << 10);
     let (mut slow, mut quick) = (client(1), client(2));
     server.pubsub.subscribe(&mut slow, Kind::Channel, b"a");
     server.pubsub.subscribe(&mut quick, Kind::Channel, b"a");
