@@ -103,7 +103,6 @@ impl Turn<'_> {
     #[inline]
     pub fn execute(&mut self, words: Words<'_>, prepared: &Prepared, output: &mut Vec<u8>) {
         let before = output.len();
-        let muted = self.client.reply_mode != ReplyMode::On;
         if self.client.reply_mode == ReplyMode::SkipNext {
             self.client.reply_mode = ReplyMode::SkipThis;
         }
@@ -126,19 +125,23 @@ impl Turn<'_> {
             Found::Unknown if is_http(words.at(0)) => self.client.closing = true,
             Found::Unknown => self.refuse(&unknown_command(words), "", output),
         }
-        // One jump for all: hardly any client is muted or has ever subscribed.
-        if muted | (self.client.reply_mode != ReplyMode::On) | self.client.subscriptions.is_some() {
-            if self.client.reply_mode != ReplyMode::On {
-                self.mute(before, prepared, output);
-            }
-            // Behind the reply, or behind all of EXEC's: that of PUBLISH comes before what it publishes to
-            // its own client.
-            self.client.write_mail(&mut Reply::new(output, self.client.protocol));
+        // One jump for both: hardly any client is muted or has ever subscribed.
+        if (self.client.reply_mode != ReplyMode::On) | self.client.subscriptions.is_some() {
+            self.conclude(before, prepared, output);
         }
     }
 
-    /// Takes a reply back that the client does not want.
+    /// Sees to what replies seldom need.
     #[cold]
+    fn conclude(&mut self, before: usize, prepared: &Prepared, output: &mut Vec<u8>) {
+        if self.client.reply_mode != ReplyMode::On {
+            self.mute(before, prepared, output);
+        }
+        // Behind the reply: what PUBLISH sends to its own client comes after its reply, as in Redis 7.2.
+        self.client.write_mail(&mut Reply::new(output, self.client.protocol));
+    }
+
+    /// Takes a reply back that the client does not want.
     fn mute(&mut self, before: usize, prepared: &Prepared, output: &mut Vec<u8>) {
         // Confirmations of subscriptions are pushed, not replied; errors never are.
         let pushes = matches!(prepared.found, Found::Command(entry)
