@@ -4,6 +4,7 @@ use hallpass_engine::Stamp;
 
 use super::*;
 use crate::config::Config;
+use crate::config::value::OutputLimits;
 use crate::resp::reply::Protocol;
 use crate::state::ServerState;
 
@@ -82,7 +83,7 @@ fn past_the_limit_a_mailbox_is_emptied_and_the_others_are_not() {
 
 #[test]
 fn without_a_limit_everything_waits() {
-    let server = server(|config| config.client_output_buffer_limit = Default::default());
+    let server = server(|config| config.client_output_buffer_limit = OutputLimits::default());
     let mut slow = client(1);
     server.pubsub.subscribe(&mut slow, Kind::Channel, b"a");
     let payload = "p".repeat(1 << 20);
@@ -112,7 +113,7 @@ fn mail_follows_its_reader_into_another_protocol() {
 #[test]
 fn all_subscribers_of_a_channel_see_one_order() {
     const MESSAGES: usize = 2000;
-    let server = server(|config| config.client_output_buffer_limit = Default::default());
+    let server = server(|config| config.client_output_buffer_limit = OutputLimits::default());
     let mut listeners: Vec<Client> = (1..=8).map(client).collect();
     for (index, listener) in listeners.iter_mut().enumerate() {
         let (kind, name) =
