@@ -15,7 +15,8 @@ const MUCH_BYTES: usize = 32 << 20;
 #[track_caller]
 fn subscribe(client: &mut Client, line: &str) {
     let confirmed = client.run(line);
-    assert_eq!(confirmed.items()[0].text(), line.split(' ').next().unwrap().to_lowercase());
+    let name = line.split_whitespace().next().expect("a command");
+    assert_eq!(confirmed.items()[0].text(), name.to_lowercase());
 }
 
 /// Reads one message; its parts as text.
