@@ -134,8 +134,8 @@ impl Default for PubSub {
 }
 
 impl PubSub {
-    /// Delivers a message to all who listen on this node (see [`everywhere`] for the others); how many receive it, a client once for each
-    /// subscription that fits. May be called from any thread.
+    /// Delivers a message to all who listen on this node (see [`everywhere`] for the others); how many
+    /// receive it, a client once for each subscription that fits. May be called from any thread.
     pub fn publish(
         &self,
         settings: &Settings,
