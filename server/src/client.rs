@@ -13,6 +13,8 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use crate::command::table::Entry;
+use crate::pubsub::Subscriptions;
+use crate::pubsub::mailbox::Mailbox;
 use crate::resp::reply::{Protocol, Reply};
 use crate::transaction::{Transaction, Watch};
 
@@ -57,6 +59,8 @@ pub struct Client {
     pub watch: Option<Box<Watch>>,
     /// Sessions that were read and whose touch the log has to be told of.
     pub touches_due: Vec<SessionHash>,
+    /// What it listens to, once it has listened to anything.
+    pub subscriptions: Option<Box<Subscriptions>>,
     /// The public half.
     pub shared: Arc<ClientShared>,
 }
@@ -100,6 +104,8 @@ pub struct ClientShared {
     pub input_bytes: AtomicU64,
     /// Bytes of replies that wait for the client.
     pub output_bytes: AtomicU64,
+    /// Messages for it, once it has listened to anything.
+    pub mailbox: OnceLock<Box<Mailbox>>,
     killed: AtomicBool,
     waker: OnceLock<Waker>,
 }
@@ -173,6 +179,7 @@ impl Client {
             transaction: None,
             watch: None,
             touches_due: Vec::new(),
+            subscriptions: None,
             shared,
         }
     }
@@ -217,6 +224,7 @@ impl ClientShared {
             published: AtomicU64::new(0),
             input_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
+            mailbox: OnceLock::new(),
             killed: AtomicBool::new(false),
             waker: OnceLock::new(),
         }
@@ -232,13 +240,18 @@ impl ClientShared {
         Published::unpack(self.published.load(Ordering::Relaxed))
     }
 
+    /// Whether it listens to anything.
+    pub fn is_subscriber(&self) -> bool {
+        self.mailbox.get().is_some_and(|mailbox| mailbox.is_in_use())
+    }
+
     /// Asks the connection to close, and wakes it.
     pub fn kill(&self) {
         self.killed.store(true, Ordering::Release);
         self.wake();
     }
 
-    /// Lets the connection look around: to see a kill or the server's stop.
+    /// Lets the connection look around: to see mail, a kill or the server's stop.
     pub fn wake(&self) {
         if let Some(waker) = self.waker.get() {
             waker.wake_by_ref();

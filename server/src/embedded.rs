@@ -51,11 +51,13 @@ impl Embedded {
         }
     }
 
-    /// Runs one request and returns the reply as a socket would carry it.
+    /// Runs one request and returns the reply as a socket would carry it. Messages that came for the
+    /// client since its last call stand in front; a call without words asks for nothing else.
     ///
     /// CLIENT PAUSE does not hold these requests back.
     pub fn call(&mut self, words: &[&[u8]]) -> Vec<u8> {
         let mut output = Vec::new();
+        self.client.write_mail(&mut Reply::new(&mut output, self.client.protocol));
         if !words.is_empty() {
             self.run(Words::from_slices(words), &mut output);
         }
@@ -66,6 +68,7 @@ impl Embedded {
     pub fn feed(&mut self, bytes: &[u8]) -> Vec<u8> {
         self.input.extend_from_slice(bytes);
         let mut output = Vec::new();
+        self.client.write_mail(&mut Reply::new(&mut output, self.client.protocol));
         while !self.client.closing {
             let limits = ParseLimits {
                 bulk_bytes_max: self.settings.refresh(&self.server.settings).proto_max_bulk_len,
@@ -125,6 +128,7 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.server.clients.remove(self.client.shared.id);
+        self.server.pubsub.leave(&mut self.client);
     }
 }
 

@@ -22,6 +22,7 @@ pub mod metrics;
 mod net;
 pub mod node;
 pub mod pause;
+pub mod pubsub;
 mod raft_thread;
 pub mod random;
 pub mod rdb;

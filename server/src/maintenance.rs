@@ -54,7 +54,8 @@ fn close_idle_clients(server: &ServerState, now: Stamp) {
         return;
     }
     for client in server.clients.list() {
-        if now.millis_since(client.seen()) > timeout * 1000 {
+        // Who listens may have nothing to say for ever, as in Redis.
+        if now.millis_since(client.seen()) > timeout * 1000 && !client.is_subscriber() {
             client.kill();
         }
     }

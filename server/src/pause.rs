@@ -50,10 +50,16 @@ impl Pause {
         if !self.is_on(now) {
             return None;
         }
-        let until = self.until(command.flags.has(Flags::WRITE));
+        let until = self.until(Self::is_writing(command));
         // CLIENT itself goes through, or nobody could end the pause.
         let exempt = command.flags.has(Flags::NO_AUTH) || command.group == "connection";
         (until > now.millis() && !exempt).then(|| Stamp::from_millis(until))
+    }
+
+    /// Whether a pause of writes holds a command: what is published is held with the writes it tells of, as
+    /// in Redis.
+    pub fn is_writing(command: &CommandSpec) -> bool {
+        command.flags.has(Flags::WRITE) || command.flags.has(Flags::PUBSUB.with(Flags::FAST))
     }
 
     /// Until when an EXEC has to wait whose requests write something.

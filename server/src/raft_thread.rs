@@ -20,6 +20,7 @@ use crate::cluster::{Cluster, ClusterConfig, ClusterError, Parts, PeerListener};
 use crate::config::Config;
 use crate::error::StartError;
 use crate::net::tls::PeerTls;
+use crate::pubsub::everywhere;
 use crate::state::ServerState;
 
 /// Set in the environment, it holds unsynced bytes in this process' memory: `kill -9` is then a power loss.
@@ -106,6 +107,12 @@ fn run(
         };
         // Before anybody can send a command: the server is not listening yet.
         let _first = server.cluster.set(Arc::clone(&node));
+        let hearer = Arc::downgrade(server);
+        node.hear(Box::new(move |message| {
+            if let Some(server) = hearer.upgrade() {
+                everywhere::hear(&server, message);
+            }
+        }));
         if started.send(Ok(())).is_ok() {
             let _asked = stopped.await;
         }

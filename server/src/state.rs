@@ -15,6 +15,7 @@ use crate::gate::Gate;
 use crate::keyspace::Keyspace;
 use crate::metrics::{Metrics, SharedCounters};
 use crate::pause::Pause;
+use crate::pubsub::PubSub;
 use crate::slow_log::SlowLog;
 
 /// The shared state of a running server.
@@ -45,6 +46,8 @@ pub struct ServerState {
     pub slow_log: SlowLog,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Who listens to what.
+    pub pubsub: PubSub,
     /// When the server started.
     pub started: Stamp,
     /// 40 random hexadecimal digits, new with each start.
@@ -164,6 +167,7 @@ impl ServerState {
             metrics: Metrics::new(table.len()),
             slow_log: SlowLog::default(),
             pause: Pause::default(),
+            pubsub: PubSub::default(),
             started,
             run_id: draw_run_id(),
             sizes,

@@ -5,12 +5,13 @@
 //! together), `entry` and `origins` (what is in the log, exactly once), `propose`, `waiting` and `post`
 //! (writes), `lease`, `leadership` and `read` (reads), `state` and `snapshot` (the state
 //! machine), `log_store` over `log` over `disk`, `network` and `service` (peers), `identity`, `arrival`,
-//! `skew` and `permit` (who may vote and lead).
+//! `skew` and `permit` (who may vote and lead), `broadcast` (what goes beside the log).
 //!
 //! Nothing outside this folder names a type of openraft, and nothing inside knows commands or RESP.
 
 mod arrival;
 mod blocking;
+mod broadcast;
 pub mod clock;
 mod codec;
 pub mod disk;

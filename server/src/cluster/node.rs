@@ -16,6 +16,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::arrival::arrive;
+use super::broadcast::{Broadcasts, Hearer};
 use super::clock::NodeClock;
 use super::codec::encode;
 use super::disk::{DirectoryLock, Disk, LockError};
@@ -203,6 +204,7 @@ pub struct Cluster {
     pub(super) skew: Arc<Skew>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     touches: Arc<Touches>,
+    broadcasts: Arc<Broadcasts>,
     runtime: Handle,
     _lock: DirectoryLock,
 }
@@ -330,6 +332,7 @@ impl Cluster {
             .map_err(|error| ClusterError::Raft(error.to_string()))?;
         let holds = if empty || alone { Duration::ZERO } else { promise };
         let skew = Arc::new(Skew::new(config.clock_skew_max));
+        let broadcasts = Arc::new(Broadcasts::default());
         let peers = Arc::new(Peers {
             raft: raft.clone(),
             own: own.clone(),
@@ -340,6 +343,7 @@ impl Cluster {
             reads: Arc::clone(&sources),
             snapshots,
             urgency,
+            broadcasts: Arc::clone(&broadcasts),
             holds_votes_until: clock.elapsed() + holds,
         });
         let mut tasks = vec![
@@ -386,6 +390,7 @@ impl Cluster {
         tasks.push(tokio::spawn(clocks.run()));
         let touches = Arc::new(Touches::default());
         tasks.push(tokio::spawn(Arc::clone(&touches).run(proposer.clone(), config.patience)));
+        tasks.push(tokio::spawn(Arc::clone(&broadcasts).run(raft.clone(), own.clone())));
         let keeper = Keeper {
             raft: raft.clone(),
             own: config.node,
@@ -417,6 +422,7 @@ impl Cluster {
             skew,
             tasks: Mutex::new(tasks),
             touches,
+            broadcasts,
             runtime: Handle::current(),
             _lock: lock,
         }))
@@ -486,6 +492,16 @@ impl Cluster {
     /// Notes sessions whose touch is due: it will be in the log soon, and nobody waits for that.
     pub(crate) fn touch(&self, sessions: &[SessionHash]) {
         self.touches.note(sessions);
+    }
+
+    /// Sends a message to all other nodes, which may or may not get it; it is made if there are any.
+    pub(crate) fn broadcast(&self, message: impl FnOnce() -> Bytes) {
+        self.broadcasts.send(message);
+    }
+
+    /// Sets who is told of what other nodes broadcast.
+    pub(crate) fn hear(&self, hearer: Hearer) {
+        self.broadcasts.hear(hearer);
     }
 
     /// The engine that the log is applied to.
@@ -607,6 +623,7 @@ impl Cluster {
             // Gone for certain, and with it what it held: the next start needs the same port.
             let _aborted = task.await;
         }
+        self.broadcasts.stop();
     }
 
     async fn hand_over(&self) {

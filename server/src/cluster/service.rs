@@ -9,6 +9,7 @@ use openraft::raft::{TransferLeaderRequest, VoteRequest};
 use serde::{Deserialize, Serialize};
 
 use super::Raft;
+use super::broadcast::Broadcasts;
 use super::clock::NodeClock;
 use super::codec::{self, decode, encode};
 use super::membership::{self, Change};
@@ -47,6 +48,7 @@ pub(crate) struct Peers {
     pub(crate) reads: Arc<ReadSources>,
     pub(crate) snapshots: Arc<SnapshotStore>,
     pub(crate) urgency: Arc<Urgency>,
+    pub(crate) broadcasts: Arc<Broadcasts>,
     /// Until then no vote is given: an earlier start may have promised its vote.
     pub(crate) holds_votes_until: Duration,
 }
@@ -156,6 +158,10 @@ impl Service for Peers {
             kind::MEMBERSHIP => {
                 let change: Change = decode(&payload).map_err(text)?;
                 self.change(change).await?;
+                Ok(Bytes::new())
+            }
+            kind::BROADCAST => {
+                self.broadcasts.receive(payload);
                 Ok(Bytes::new())
             }
             other => Err(format!("request kind {other} is not known here: finish the upgrade")),

@@ -227,8 +227,15 @@ fn write_key_specification(reply: &mut Reply<'_>, spec: &CommandSpec) {
     reply.set(1);
     reply.map(3);
     reply.bulk(b"flags");
-    let access = if spec.flags.has(Flags::WRITE) { ["RW", "update"] } else { ["RO", "access"] };
-    write_names(reply, "", access.into_iter());
+    let access: &[&str] = if spec.flags.has(Flags::WRITE) {
+        &["RW", "update"]
+    } else if spec.flags.has(Flags::PUBSUB) {
+        // A shard channel is spread as keys are, and is none.
+        &["not_key"]
+    } else {
+        &["RO", "access"]
+    };
+    write_names(reply, "", access.iter().copied());
     let counted = keys.counted_by > 0;
     reply.bulk(b"begin_search");
     write_typed(reply, "index", &[("index", if counted { keys.counted_by } else { keys.first })]);

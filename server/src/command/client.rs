@@ -14,6 +14,7 @@ use super::help;
 use super::request::Request;
 use super::spec::{Categories, CommandSpec, Flags, Run};
 use crate::client::{ClientShared, ReplyMode};
+use crate::pubsub::Kind;
 use crate::state::ServerState;
 
 const ANYBODY: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
@@ -240,7 +241,7 @@ fn list(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Com
     context.client.publish(context.now);
     let mut text = String::new();
     for client in context.server.clients.list() {
-        let by_type = wanted_type.is_none_or(|wanted| wanted == ClientType::Normal);
+        let by_type = wanted_type.is_none_or(|wanted| wanted == ClientType::of(&client));
         let by_id = wanted_ids.as_ref().is_none_or(|ids| ids.contains(&(client.id as i64)));
         if by_type && by_id {
             describe(&mut text, &client, context.server, context.now);
@@ -250,18 +251,26 @@ fn list(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Com
     Ok(())
 }
 
-/// The classes of clients Redis has; here all are normal.
+/// The classes of clients Redis has; of the others there are none here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ClientType {
     Normal,
+    PubSub,
     Other,
+}
+
+impl ClientType {
+    fn of(client: &ClientShared) -> Self {
+        if client.is_subscriber() { Self::PubSub } else { Self::Normal }
+    }
 }
 
 fn client_type(word: &[u8]) -> Result<ClientType, CommandError> {
     let name = String::from_utf8_lossy(word);
     match name.to_ascii_lowercase().as_str() {
         "normal" => Ok(ClientType::Normal),
-        "master" | "replica" | "slave" | "pubsub" => Ok(ClientType::Other),
+        "pubsub" => Ok(ClientType::PubSub),
+        "master" | "replica" | "slave" => Ok(ClientType::Other),
         _ => Err(format!("ERR Unknown client type '{name}'").into()),
     }
 }
@@ -272,20 +281,17 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
     let names = client.names.lock().clone();
     let command = published.last_command.and_then(|index| server.table.by_index(index));
     let output = client.output_bytes.load(Ordering::Relaxed);
-    let letters =
-        [(published.queued.is_some(), 'x'), (published.no_evict, 'e'), (published.no_touch, 'T')];
-    let mut flags: String =
-        letters.iter().filter(|(on, _)| *on).map(|(_, letter)| letter).collect();
-    if flags.is_empty() {
-        flags.push('N');
-    }
+    let mailbox = client.mailbox.get();
+    let listens = |kind| mailbox.map_or(0, |mailbox| mailbox.counts.get(kind));
+    let (messages, message_bytes) = mailbox.map_or((0, 0), |mailbox| mailbox.size());
+    let flags = flags_of(client);
     let queued = published.queued.map_or(-1, i64::from);
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub=0 psub=0 ssub=0 \
-         multi={queued} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll=0 omem=0 \
-         tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+        "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
+         multi={queued} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll={messages} \
+         omem={message_bytes} tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,
         client.local_address,
@@ -294,6 +300,9 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
         now.millis_since(client.connected) / 1000,
         now.millis_since(client.seen()) / 1000,
         published.db,
+        listens(Kind::Channel),
+        listens(Kind::Pattern),
+        listens(Kind::ShardChannel),
         client.input_bytes.load(Ordering::Relaxed),
         command.map_or("NULL", |entry| &*entry.full_name),
         published.protocol.number(),
@@ -302,13 +311,26 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
     );
 }
 
+/// The letters of a client's flags, in Redis' order.
+fn flags_of(client: &ClientShared) -> String {
+    let published = client.published();
+    let all = [
+        (client.is_subscriber(), 'P'),
+        (published.queued.is_some(), 'x'),
+        (published.no_evict, 'e'),
+        (published.no_touch, 'T'),
+    ];
+    let flags: String = all.iter().filter(|(is, _)| *is).map(|(_, letter)| *letter).collect();
+    if flags.is_empty() { "N".to_owned() } else { flags }
+}
+
 /// Which clients CLIENT KILL closes.
 #[derive(Debug, Default)]
 struct Victims {
     id: Option<u64>,
     address: Option<String>,
     local_address: Option<String>,
-    other_type: bool,
+    client_type: Option<ClientType>,
     spare_self: bool,
 }
 
@@ -332,7 +354,7 @@ impl Victims {
             let id = parse_i64(value).filter(|id| *id > 0);
             self.id = Some(id.ok_or("ERR client-id should be greater than 0")? as u64);
         } else if request.is(index, "type") {
-            self.other_type = client_type(value)? != ClientType::Normal;
+            self.client_type = Some(client_type(value)?);
         } else if request.is(index, "addr") {
             self.address = Some(text.into_owned());
         } else if request.is(index, "laddr") {
@@ -354,8 +376,9 @@ impl Victims {
     }
 
     fn include(&self, client: &ClientShared, own_id: u64) -> bool {
-        let spared = self.other_type || (self.spare_self && client.id == own_id);
+        let spared = self.spare_self && client.id == own_id;
         !spared
+            && self.client_type.is_none_or(|wanted| wanted == ClientType::of(client))
             && self.id.is_none_or(|id| id == client.id)
             && self.address.as_ref().is_none_or(|address| **address == *client.address)
             && self.local_address.as_ref().is_none_or(|local| **local == *client.local_address)

@@ -112,6 +112,12 @@ pub static COMMANDS: &[CommandSpec] = &[
 
 fn ping(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
     match request.len() {
+        1 | 2 if context.client.only_listens() => {
+            // In the form of a message, which is what such a client waits for.
+            context.reply.array(2);
+            context.reply.bulk(b"pong");
+            context.reply.bulk(request.get(1).unwrap_or_default());
+        }
         1 => context.reply.simple("PONG"),
         2 => context.reply.bulk(request.word(1)),
         _ => return Err(CommandError::WrongArity),
@@ -151,8 +157,10 @@ fn quit(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), Co
 fn reset(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), CommandError> {
     let authenticated = context.server.settings.current().requirepass.is_empty();
     let client: &mut Client = context.client;
+    context.server.pubsub.unsubscribe_all(client);
+    client.write_mail(&mut context.reply);
     client.db = 0;
-    client.protocol = Protocol::Resp2;
+    client.switch_protocol(Protocol::Resp2);
     client.reply_mode = ReplyMode::On;
     client.no_evict = false;
     client.no_touch = false;
@@ -240,7 +248,7 @@ fn hello(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Co
     if let Some(name) = name {
         context.client.shared.names.lock().name = String::from_utf8_lossy(name).into();
     }
-    context.client.protocol = protocol;
+    context.client.switch_protocol(protocol);
     let id = context.client.shared.id;
     write_hello(&mut context.reply.in_protocol(protocol), id);
     Ok(())

@@ -33,6 +33,8 @@ pub enum CommandError {
     TooLong(&'static str),
     /// Authentication is needed first.
     NoAuth,
+    /// A subscriber that speaks RESP2 may not send this.
+    OnlyListens,
     /// Any other text, its code included.
     Text(Cow<'static, str>),
     /// A text that repeats what the client sent, whatever bytes those are.
@@ -77,6 +79,17 @@ impl CommandError {
                 return extend(
                     text,
                     &["ERR wrong number of arguments for '", command, "' command"],
+                );
+            }
+            Self::OnlyListens => {
+                return extend(
+                    text,
+                    &[
+                        "ERR Can't execute '",
+                        command,
+                        "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are \
+                         allowed in this context",
+                    ],
                 );
             }
             Self::UnknownSubcommand(name) => {

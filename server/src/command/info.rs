@@ -10,6 +10,7 @@ use super::context::LocalContext;
 use super::error::CommandError;
 use super::request::Request;
 use super::spec::{Categories, CommandSpec, Flags, Run};
+use crate::pubsub::Space;
 use crate::state::ServerState;
 
 /// The rows of this family.
@@ -169,8 +170,9 @@ fn statistics(page: &mut Page<'_>) {
     page.line("evicted_keys", engine.evicted_total);
     page.line("keyspace_hits", metrics.sum(|thread| thread.hits.get()));
     page.line("keyspace_misses", metrics.sum(|thread| thread.misses.get()));
-    page.line("pubsub_channels", 0);
-    page.line("pubsub_patterns", 0);
+    page.line("pubsub_channels", server.pubsub.channel_count(Space::Common));
+    page.line("pubsub_patterns", server.pubsub.pattern_count());
+    page.line("pubsubshard_channels", server.pubsub.channel_count(Space::Shard));
     page.line("total_error_replies", metrics.sum(|thread| thread.errors.get()));
     page.line(
         "client_query_buffer_limit_disconnections",

@@ -32,6 +32,7 @@ pub mod key;
 pub mod latency;
 pub mod list;
 pub mod memory;
+pub mod pubsub;
 pub mod session;
 pub mod set;
 pub mod settings;

@@ -24,6 +24,7 @@ pub static FAMILIES: &[&[CommandSpec]] = &[
     super::set::COMMANDS,
     super::zset::COMMANDS,
     super::list::COMMANDS,
+    super::pubsub::COMMANDS,
     super::transaction::COMMANDS,
     super::session::COMMANDS,
     super::cluster::COMMANDS,

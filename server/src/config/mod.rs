@@ -43,7 +43,7 @@ pub struct Config {
     /// The most bytes of requests a connection may have waiting.
     pub client_query_buffer_limit: u64,
     /// The most bytes of replies a connection may have waiting: hard, soft, soft seconds.
-    pub client_output_buffer_limit: value::OutputLimit,
+    pub client_output_buffer_limit: value::OutputLimits,
     /// The longest key in bytes.
     pub key_bytes_max: u64,
     /// The longest user name in bytes.
@@ -111,7 +111,7 @@ impl Default for Config {
             maxmemory_policy: String::new(),
             proto_max_bulk_len: 0,
             client_query_buffer_limit: 0,
-            client_output_buffer_limit: value::OutputLimit::default(),
+            client_output_buffer_limit: value::OutputLimits::default(),
             key_bytes_max: 0,
             user_bytes_max: 0,
             session_bytes_max: 0,

@@ -2,7 +2,7 @@
 //! [`Config`] and a row here; flag, file key, CONFIG and `--help` follow.
 
 use super::Config;
-use super::value::{OutputLimit, parse_boolean, parse_output_limit, parse_signed, parse_size};
+use super::value::{OutputLimits, parse_boolean, parse_output_limits, parse_signed, parse_size};
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +39,8 @@ pub enum Kind {
     Text(Field<String>),
     /// One of these words.
     Choice(Field<String>, &'static [&'static str]),
-    /// An output limit.
-    Output(Field<OutputLimit>),
+    /// Output limits.
+    Output(Field<OutputLimits>),
     /// What Redis has and Hallpass shows only, always as its default.
     Shown,
 }
@@ -66,11 +66,16 @@ impl Setting {
             Kind::Boolean((get, _)) => if *get(config) { "yes" } else { "no" }.to_owned(),
             Kind::Text((get, _)) | Kind::Choice((get, _), _) => get(config).clone(),
             Kind::Output((get, _)) => {
-                let limit = get(config);
-                // The other classes of Redis do not exist here, but clients parse all three.
+                let OutputLimits { normal, pubsub } = get(config);
+                // There are no replicas of Redis' kind here, but clients parse all three.
                 format!(
-                    "normal {} {} {} slave 0 0 0 pubsub 0 0 0",
-                    limit.hard_bytes, limit.soft_bytes, limit.soft_seconds
+                    "normal {} {} {} slave 0 0 0 pubsub {} {} {}",
+                    normal.hard_bytes,
+                    normal.soft_bytes,
+                    normal.soft_seconds,
+                    pubsub.hard_bytes,
+                    pubsub.soft_bytes,
+                    pubsub.soft_seconds
                 )
             }
             Kind::Shown => self.default.to_owned(),
@@ -109,7 +114,7 @@ impl Setting {
                 *field(config) = lower;
             }
             Kind::Output((_, field)) => {
-                parse_output_limit(text, field(config))?;
+                parse_output_limits(text, field(config))?;
             }
             Kind::Shown if text == self.default => {}
             Kind::Shown => return Err("it cannot be changed in this server".to_owned()),
@@ -230,8 +235,9 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "client-output-buffer-limit",
         value_name: "LIMITS",
-        default: "normal 0 0 0",
-        doc: "close a client with more unsent replies: normal HARD SOFT SOFT-SECONDS; 0 for no limit",
+        default: "normal 0 0 0 pubsub 32mb 8mb 60",
+        doc: "close a client with more unsent output: CLASS HARD SOFT SOFT-SECONDS ..., normal or pubsub; \
+              0 for no limit",
         mutable: true,
         kind: Kind::Output(field!(client_output_buffer_limit)),
     },

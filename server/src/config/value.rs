@@ -13,6 +13,15 @@ pub struct OutputLimit {
     pub soft_seconds: u64,
 }
 
+/// The limits of the two classes of clients there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OutputLimits {
+    /// Of clients that listen to nothing.
+    pub normal: OutputLimit,
+    /// Of those that listen to channels, unsent messages included.
+    pub pubsub: OutputLimit,
+}
+
 /// Reads a size: a number with one of Redis' suffixes (`k` 1000, `kb` 1024, `m`, `mb`, `g`, `gb`, `b`).
 pub fn parse_size(text: &str) -> Option<u64> {
     let digits = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
@@ -43,15 +52,15 @@ pub fn parse_signed(text: &str) -> Option<i64> {
     parse_i64(text.as_bytes())
 }
 
-/// Reads `normal HARD SOFT SECONDS` into `limit`. Redis has other classes of clients, which may be said as
-/// well; here all are normal. The error is Redis'.
-pub fn parse_output_limit(text: &str, limit: &mut OutputLimit) -> Result<(), &'static str> {
+/// Reads `CLASS HARD SOFT SECONDS ...` into `limits`, where a class is `normal` or `pubsub`. Redis has
+/// replicas as well, which may be said and are none here. The error is Redis'.
+pub fn parse_output_limits(text: &str, limits: &mut OutputLimits) -> Result<(), &'static str> {
     let words: Vec<&str> = text.split_whitespace().collect();
     let classes = words.chunks_exact(4);
     if !classes.remainder().is_empty() {
         return Err("Wrong number of arguments in buffer limit configuration.");
     }
-    let mut normal = *limit;
+    let mut changed = *limits;
     for class in classes {
         let &[name, hard, soft, seconds] = class else { continue };
         let read = || {
@@ -60,12 +69,13 @@ pub fn parse_output_limit(text: &str, limit: &mut OutputLimit) -> Result<(), &'s
         };
         let wrong = "Error in hard, soft or soft_seconds setting in buffer limit configuration.";
         match name.to_ascii_lowercase().as_str() {
-            "normal" => normal = read().ok_or(wrong)?,
-            "replica" | "slave" | "pubsub" => drop(read().ok_or(wrong)?),
+            "normal" => changed.normal = read().ok_or(wrong)?,
+            "pubsub" => changed.pubsub = read().ok_or(wrong)?,
+            "replica" | "slave" => drop(read().ok_or(wrong)?),
             _ => return Err("Invalid client class specified in buffer limit configuration."),
         }
     }
-    *limit = normal;
+    *limits = changed;
     Ok(())
 }
 
@@ -94,14 +104,20 @@ mod tests {
     /// A limit for replicas alone, which Redis takes, was refused because nothing was said of normal clients.
     #[test]
     fn output_limits_name_their_class() {
-        let before = OutputLimit { hard_bytes: 7, ..OutputLimit::default() };
+        let normal = OutputLimit { hard_bytes: 7, ..OutputLimit::default() };
+        let before = OutputLimits { normal, ..OutputLimits::default() };
         let read = |text| {
-            let mut limit = before;
-            parse_output_limit(text, &mut limit).map(|()| limit)
+            let mut limits = before;
+            parse_output_limits(text, &mut limits).map(|()| limits)
         };
         let limit = OutputLimit { hard_bytes: 1 << 20, soft_bytes: 10, soft_seconds: 60 };
-        assert_eq!(read("normal 1mb 10 60"), Ok(limit));
-        assert_eq!(read("pubsub 1 1 1 NORMAL 1mb 10 60"), Ok(limit));
+        let ones = OutputLimit { hard_bytes: 1, soft_bytes: 1, soft_seconds: 1 };
+        assert_eq!(read("normal 1mb 10 60"), Ok(OutputLimits { normal: limit, ..before }));
+        assert_eq!(
+            read("pubsub 1 1 1 NORMAL 1mb 10 60"),
+            Ok(OutputLimits { normal: limit, pubsub: ones })
+        );
+        assert_eq!(read("PubSub 1mb 10 60"), Ok(OutputLimits { pubsub: limit, ..before }));
         assert_eq!(read("replica 256mb 64mb 60"), Ok(before));
         assert_eq!(read(""), Ok(before));
         for (text, expected) in [

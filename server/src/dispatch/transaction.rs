@@ -20,6 +20,7 @@ use crate::command::request::{Request, Subject};
 use crate::command::spec::{Flags, Run, Transacting};
 use crate::command::table::Entry;
 use crate::gate::Passage;
+use crate::pause::Pause;
 use crate::resp::reply::Reply;
 use crate::state::ServerState;
 use crate::transaction::{Transaction, Watch};
@@ -84,7 +85,7 @@ impl Turn<'_> {
     pub(super) fn is_exec_of_writes(&self, entry: &Entry) -> bool {
         matches!(entry.spec.run, Run::Transaction(Transacting::Exec))
             && self.client.transaction.as_ref().is_some_and(|queued| {
-                queued.requests().any(|(entry, _)| entry.spec.flags.has(Flags::WRITE))
+                queued.requests().any(|(entry, _)| Pause::is_writing(entry.spec))
             })
     }
 

@@ -46,6 +46,10 @@ const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 /// is only a promise of the client's.
 const ARGUMENT_RESERVE_BYTES_MAX: usize = 1 << 20;
 
+/// Messages of up to about so many bytes are sent together; the others go on waiting in the mailbox, where
+/// the limit of unsent messages counts them.
+const MAIL_BYTES: usize = 64 << 10;
+
 /// How often a paused connection looks whether the pause is over.
 const PAUSE_CHECK: Duration = Duration::from_millis(10);
 
@@ -107,11 +111,17 @@ impl Connection {
     pub(crate) async fn serve(mut self) {
         let _ended = self.run().await;
         self.server.clients.remove(self.client.shared.id);
+        if self.client.subscriptions.is_some() {
+            self.stop_listening();
+        }
     }
 
     async fn run(&mut self) -> Result<(), Ended> {
         loop {
             let mut buffers = self.receive().await?;
+            if self.client.subscriptions.is_some() {
+                self.deliver(&mut buffers).await?;
+            }
             loop {
                 let error = self.parse(&mut buffers);
                 if buffers.requests.frames.is_empty() && error.is_none() {
@@ -155,6 +165,10 @@ impl Connection {
                 Poll::Ready(Ok(buffers))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            Poll::Pending if self.has_mail() => {
+                self.crowded = false;
+                Poll::Ready(Ok(buffers))
+            }
             Poll::Pending => {
                 if buffers.input.is_empty() {
                     // Waiting takes no buffers: there may be many who do.
@@ -165,6 +179,30 @@ impl Connection {
                 Poll::Pending
             }
         }
+    }
+
+    /// Whether there are messages for this client.
+    fn has_mail(&self) -> bool {
+        self.client.subscriptions.is_some()
+            && self.client.shared.mailbox.get().is_some_and(|mailbox| !mailbox.is_empty())
+    }
+
+    /// Sends messages that came for this client.
+    async fn deliver(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
+        if let Some(mailbox) = self.client.shared.mailbox.get() {
+            // With more to send, others have their turn first.
+            self.crowded |= mailbox.take(MAIL_BYTES, &mut buffers.output);
+        }
+        self.send(buffers).await
+    }
+
+    /// Ends the subscriptions of a client that is gone.
+    fn stop_listening(&mut self) {
+        let mailbox = self.client.shared.mailbox.get();
+        if mailbox.is_some_and(|mailbox| mailbox.has_overflowed()) {
+            self.server.metrics.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
+        }
+        self.server.pubsub.leave(&mut self.client);
     }
 
     /// Makes room for the next read: for a large argument as much as it needs.
@@ -313,11 +351,16 @@ impl Connection {
     async fn send_rest(&mut self, output: &[u8], mut sent: usize) -> Result<(), Ended> {
         let mut over_soft_since: Option<Stamp> = None;
         let outcome = loop {
-            let limit = self.settings.refresh(&self.server.settings).client_output_buffer_limit;
-            let unsent = (output.len() - sent) as u64;
+            let limits = self.settings.refresh(&self.server.settings).client_output_buffer_limit;
+            let mut unsent = (output.len() - sent) as u64;
             self.client.shared.output_bytes.store(unsent, Ordering::Relaxed);
             if unsent == 0 {
                 break Ok(());
+            }
+            let subscriber = self.client.shared.is_subscriber();
+            let limit = if subscriber { limits.pubsub } else { limits.normal };
+            if let Some(mailbox) = self.client.shared.mailbox.get() {
+                unsent += mailbox.size().1 as u64;
             }
             let now = self.server.clock.now();
             let over_soft = limit.soft_bytes > 0 && unsent > limit.soft_bytes;

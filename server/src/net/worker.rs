@@ -12,6 +12,7 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use super::connection::Connection;
 use super::listener::Arrival;
 use crate::cluster::Post;
+use crate::pubsub::doorbell::Doorbell;
 use crate::state::ServerState;
 
 /// How many tasks run between two looks at the sockets. More than tokio's default, because the tasks of
@@ -47,6 +48,7 @@ fn run(runtime: &Runtime, server: &Arc<ServerState>, mut arrivals: UnboundedRece
     let counters = server.metrics.add_thread();
     let post = Arc::new(Post::default());
     runtime.spawn(Arc::clone(&post).run());
+    runtime.spawn(Doorbell::put_up());
     // Each connection holds a sender; when the last one is gone, all are closed.
     let (alive, mut all_closed) = mpsc::channel::<()>(1);
     runtime.block_on(async move {

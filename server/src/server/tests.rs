@@ -200,7 +200,7 @@ fn a_slow_reader_stops_reading_and_holds_up_nobody() {
 
 #[test]
 fn past_the_hard_output_limit_a_client_is_closed() {
-    let server = start(|config| config.client_output_buffer_limit.hard_bytes = 64 << 10);
+    let server = start(|config| config.client_output_buffer_limit.normal.hard_bytes = 64 << 10);
     let mut stream = connect(&server);
     let value = "v".repeat(1_000_000);
     check(&mut stream, &format!("*3\r\n$3\r\nSET\r\n$1\r\na\r\n$1000000\r\n{value}"), "+OK\r\n");

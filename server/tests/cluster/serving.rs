@@ -1,7 +1,8 @@
 //! Every node serves: what one acknowledges, all show.
 
-use crate::support::client::encode_line;
+use crate::support::client::{Client, encode_line};
 use crate::support::cluster::Cluster;
+use crate::support::wait_for;
 use crate::{create, user_of};
 
 #[test]
@@ -86,4 +87,49 @@ fn touches_reach_every_node() {
         let mut other = cluster.connect(number);
         assert!(seen(&mut other) > before);
     }
+}
+
+/// What is published on one node reaches the subscribers of all, in order, and so it does again when a node
+/// comes back. Broadcasts may get lost: the test publishes until the way is open.
+#[test]
+fn what_is_published_on_one_node_reaches_subscribers_of_all() {
+    let mut cluster = Cluster::start(3);
+    let follower = cluster.follower();
+    let mut listeners: Vec<_> = (1..=3).map(|number| cluster.connect(number)).collect();
+    for listener in &mut listeners {
+        listener.run("SUBSCRIBE news");
+    }
+    let publish = |cluster: &mut Cluster, from: usize, listeners: &mut [Client]| {
+        let mut publisher = cluster.connect(from);
+        for listener in listeners.iter_mut() {
+            let socket = listener.socket();
+            socket.set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+            wait_for("the way to be open", || {
+                assert!(publisher.run("PUBLISH news probe").integer() <= 1);
+                listener.read().ok()
+            });
+            listener.socket().set_read_timeout(Some(crate::support::PATIENCE)).unwrap();
+        }
+        for number in 0..100 {
+            publisher.run(&format!("PUBLISH news {number}"));
+        }
+        for listener in listeners {
+            let mut expected = 0;
+            while expected < 100 {
+                let text = listener.read().expect("a message").items()[2].text();
+                if text != "probe" {
+                    assert_eq!(text, expected.to_string());
+                    expected += 1;
+                }
+            }
+        }
+    };
+    for from in 1..=3 {
+        publish(&mut cluster, from, &mut listeners);
+    }
+    cluster.kill(follower);
+    cluster.restart(follower);
+    listeners[follower - 1] = cluster.connect(follower);
+    listeners[follower - 1].run("SUBSCRIBE news");
+    publish(&mut cluster, follower % 3 + 1, &mut listeners);
 }

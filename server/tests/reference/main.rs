@@ -29,6 +29,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("set", "Sets"),
     ("sorted-set", "Sorted sets"),
     ("list", "Lists"),
+    ("pubsub", "Publish and subscribe"),
     ("transactions", "Transactions"),
     ("connection", "Connections"),
     ("server", "Server"),

@@ -41,7 +41,7 @@ pub(crate) enum Purpose {
     Snapshot,
     /// Submissions for the leader to propose.
     Forward,
-    /// Where a read must wait for, clocks, who is who.
+    /// Where a read must wait for, clocks, who is who, and broadcasts.
     Ask,
 }
 

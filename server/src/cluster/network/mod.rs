@@ -38,4 +38,6 @@ pub(crate) mod kind {
     pub(crate) const STATUS: u8 = 19;
     /// A membership change, for the leader.
     pub(crate) const MEMBERSHIP: u8 = 20;
+    /// Messages that were published, for whoever listens on this node.
+    pub(crate) const BROADCAST: u8 = 21;
 }
