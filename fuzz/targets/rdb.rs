@@ -6,35 +6,16 @@
 
 #![no_main]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "support/allocations.rs"]
+mod allocations;
 
+use std::sync::atomic::Ordering;
+
+use allocations::LARGEST;
 use hallpass_engine::Value as Stored;
 use hallpass_engine::value::{Collection, ValueSeed};
 use hallpass_server::rdb::{Limits, VERSION_MAX, Value, crc64, payload};
 use libfuzzer_sys::fuzz_target;
-
-/// The system's allocator, noting the largest piece asked for.
-struct Watched;
-
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: by the caller's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's contract.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
-#[global_allocator]
-static WATCHED: Watched = Watched;
 
 /// The most a byte may lead to: 88 bytes by compression, which are elements of two bytes, whose table keeps
 /// some 40 bytes each and has twice the room it needs.

@@ -6,34 +6,15 @@
 
 #![no_main]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
+#[path = "support/allocations.rs"]
+mod allocations;
 
+use std::sync::atomic::Ordering;
+
+use allocations::LARGEST;
 use hallpass_engine::snapshot::{restore, to_bytes};
 use hallpass_engine::{Config, Engine, HashSeed, Key, Op, SessionHash};
 use libfuzzer_sys::fuzz_target;
-
-/// The system's allocator, noting the largest piece asked for.
-struct Watched;
-
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: everything is handed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Watched {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.fetch_max(layout.size(), Ordering::Relaxed);
-        // SAFETY: by the caller's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, start: *mut u8, layout: Layout) {
-        // SAFETY: by the caller's contract.
-        unsafe { System.dealloc(start, layout) }
-    }
-}
-
-#[global_allocator]
-static WATCHED: Watched = Watched;
 
 /// A superblock of the engine's arena, the largest piece that is not asked for by the input.
 const SUPERBLOCK_BYTES: usize = 2 << 20;
