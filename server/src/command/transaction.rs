@@ -32,6 +32,8 @@ pub static COMMANDS: &[CommandSpec] = &[
         since: "1.2.0",
         complexity: "Depends on commands in the transaction",
         reply: "Array of the commands' replies, or null when a watched key has changed",
+        difference: "In a cluster a watched key that changes while EXEC is on its way through the log, and has \
+                     its old value and deadline again when EXEC is applied, counts as unchanged.",
         run: Run::Transaction(Transacting::Exec),
         ..ROW
     },
