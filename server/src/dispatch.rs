@@ -5,14 +5,15 @@
 //! prefetches), and [`Turn::execute`] checks and runs it. A command that fails has no other output
 //! than its error. Nothing here allocates on the way of a command that succeeds.
 
-use hallpass_engine::{Hint, Key, Op, Outcome, Stamp, Words};
+use hallpass_engine::value::Collection;
+use hallpass_engine::{Hint, Key, Op, Outcome, Refusal, Stamp, Value, Words};
 
 use crate::client::{Client, ReplyMode};
 use crate::clock::Ticks;
 use crate::command::context::{LocalContext, LowerContext, ReadContext, Touching};
 use crate::command::error::CommandError;
-use crate::command::request::{Request, Subject};
-use crate::command::spec::{self, Flags, KeyPositions, Run};
+use crate::command::request::{Request, Subject, c_string};
+use crate::command::spec::{self, FirstLook, Flags, KeyPositions, Run};
 use crate::command::table::{Entry, Found};
 use crate::config::Config;
 use crate::gate::Passage;
@@ -225,7 +226,7 @@ impl Turn<'_> {
             return Err(CommandError::NoAuth);
         }
         let listens = entry.spec.flags.has(Flags::PUBSUB.with(Flags::NOSCRIPT))
-            || matches!(entry.spec.name, "ping" | "quit" | "reset");
+            || matches!(&*entry.full_name, "ping" | "quit" | "reset");
         if self.client.only_listens() && !listens {
             return Err(CommandError::OnlyListens);
         }
@@ -259,7 +260,9 @@ impl Turn<'_> {
                 run(&mut context, request)
             }
             Run::Write { lower, render } => {
-                let outcome = self.apply(&lower(&self.lowering(), request)?)?;
+                let lowered = lower(&self.lowering(), request);
+                let op = lowered.map_err(|error| self.first_error(entry, request, error))?;
+                let outcome = self.apply(&op)?;
                 render(&outcome, request, &mut Reply::new(output, self.client.protocol));
                 Ok(())
             }
@@ -280,6 +283,29 @@ impl Turn<'_> {
             // Looked up without a subcommand: Redis says that words are missing.
             Run::Container => Err(CommandError::WrongArity),
         }
+    }
+
+    /// Which error a write with bad arguments gets: what Redis looks at first may be bad as well.
+    #[cold]
+    fn first_error(
+        &self,
+        entry: &Entry,
+        request: &Request<'_>,
+        of_arguments: CommandError,
+    ) -> CommandError {
+        if entry.spec.first_look == FirstLook::None {
+            return of_arguments;
+        }
+        self.server.engine.look(request.key(1), self.now, |found| {
+            let refusal = match (entry.spec.first_look, found.map(|found| found.value)) {
+                (FirstLook::ExistingList, None) => Refusal::NoSuchKey,
+                (FirstLook::String, None | Some(Value::String(_)))
+                | (FirstLook::ExistingList, Some(Value::Collection(Collection::List(_))))
+                | (FirstLook::None, _) => return of_arguments,
+                _ => Refusal::WrongType,
+            };
+            refusal.into()
+        })
     }
 
     fn lowering(&self) -> LowerContext<'_> {
@@ -393,6 +419,7 @@ fn unknown_command(words: Words<'_>) -> CommandError {
         }
         let room = ECHO_BYTES_MAX - arguments.len();
         arguments.push(b'\'');
+        let word = c_string(word);
         arguments.extend_from_slice(&word[..word.len().min(room)]);
         arguments.extend_from_slice(b"' ");
     }

@@ -1,7 +1,7 @@
 //! Cursors of SCAN and its kin: 64-bit numbers that a client hands back as it got them.
 
 use super::error::CommandError;
-use super::request::Request;
+use super::request::{Request, c_string};
 use crate::glob;
 use crate::resp::reply::Reply;
 
@@ -58,6 +58,7 @@ impl<'a> ScanOptions<'a> {
 
 /// Reads a cursor as Redis does, with `strtoul`: a sign is taken, and nothing is 0.
 pub(super) fn parse(word: &[u8]) -> Result<u64, CommandError> {
+    let word = c_string(word);
     let (negative, digits) = match word {
         [b'-', digits @ ..] => (true, digits),
         [b'+', digits @ ..] | digits => (false, digits),
@@ -95,6 +96,7 @@ mod tests {
             ("", Some(0)),
             ("007", Some(7)),
             ("+7", Some(7)),
+            ("7\0x", Some(7)),
             ("-1", Some(u64::MAX)),
             ("18446744073709551615", Some(u64::MAX)),
             ("18446744073709551616", None),

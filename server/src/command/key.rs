@@ -13,7 +13,7 @@ use super::cursor::{self, ScanOptions};
 use super::deadline::{self, When};
 use super::error::CommandError;
 use super::render;
-use super::request::Request;
+use super::request::{Request, c_string};
 use super::spec::{Categories, CommandSpec, Flags, KeyPositions, Run};
 use crate::glob;
 use crate::resp::reply::Reply;
@@ -366,8 +366,8 @@ fn expire_condition(request: &Request<'_>) -> Result<ExpireCondition, CommandErr
         .into_iter()
         .find(|(name, _)| request.is(index, name));
         let Some((_, flag)) = flag else {
-            let option = String::from_utf8_lossy(request.word(index));
-            return Err(format!("ERR Unsupported option {option}").into());
+            let option = c_string(request.word(index));
+            return Err(CommandError::Raw([b"ERR Unsupported option ", option].concat()));
         };
         *flag = true;
     }
@@ -513,7 +513,8 @@ mod tests {
         assert_eq!(condition("NX LT"), Err(incompatible));
         let opposite = "ERR GT and LT options at the same time are not compatible".into();
         assert_eq!(condition("LT GT"), Err(opposite));
-        assert_eq!(condition("soon"), Err("ERR Unsupported option soon".into()));
+        let unsupported = CommandError::Raw(b"ERR Unsupported option soon".into());
+        assert_eq!(condition("soon"), Err(unsupported));
     }
 
     #[test]

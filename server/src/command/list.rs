@@ -8,7 +8,7 @@ use super::context::{LowerContext, ReadContext};
 use super::error::CommandError;
 use super::render;
 use super::request::Request;
-use super::spec::{Categories, CommandSpec, Flags, KeyPositions, Run};
+use super::spec::{Categories, CommandSpec, FirstLook, Flags, KeyPositions, Run};
 use crate::resp::reply::Reply;
 
 const ROW: CommandSpec = CommandSpec {
@@ -147,7 +147,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         syntax: "key index element",
         summary: "Replaces the value at an index.",
         reply: "OK. Errors: ERR no such key, ERR index out of range",
-        difference: "An index that is no integer is refused before the key is looked at.",
+        first_look: FirstLook::ExistingList,
         run: Run::Write { lower: lower_lset, render: render::done },
         ..ROW
     },

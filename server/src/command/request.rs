@@ -143,3 +143,8 @@ impl<'a> Request<'a> {
         self.word(index).eq_ignore_ascii_case(text.as_bytes())
     }
 }
+
+/// What there is of a word for Redis where it takes it for a C string: it ends at a zero byte.
+pub(crate) fn c_string(word: &[u8]) -> &[u8] {
+    word.split(|byte| *byte == 0).next().unwrap_or_default()
+}

@@ -85,10 +85,23 @@ pub struct CommandSpec {
     pub difference: &'static str,
     /// What the first word after the name names, for prefetching.
     pub subject: Subject,
+    /// What is looked at before the arguments are read, where it shows.
+    pub first_look: FirstLook,
     /// The subcommands of a container.
     pub subcommands: &'static [CommandSpec],
     /// How it is carried out.
     pub run: Run,
+}
+
+/// What Redis looks at before it reads a write's arguments, which decides between two errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FirstLook {
+    /// Nothing: bad arguments are told first.
+    None,
+    /// Whether the key, if there is one, holds a string.
+    String,
+    /// Whether there is a key, and it holds a list.
+    ExistingList,
 }
 
 impl CommandSpec {
@@ -107,6 +120,7 @@ impl CommandSpec {
         reply: "",
         difference: "",
         subject: Subject::FirstKey,
+        first_look: FirstLook::None,
         subcommands: &[],
         run: Run::Container,
     };

@@ -12,7 +12,7 @@ use super::error::CommandError;
 use super::range::index_range;
 use super::render;
 use super::request::Request;
-use super::spec::{Categories, CommandSpec, Flags, KeyPositions, Run};
+use super::spec::{Categories, CommandSpec, FirstLook, Flags, KeyPositions, Run};
 use crate::resp::reply::Reply;
 
 const ROW: CommandSpec = CommandSpec {
@@ -147,7 +147,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         summary: "Adds to a decimal number, which begins as 0.",
         since: "2.6.0",
         reply: "Bulk string: the new value",
-        difference: "An increment that is no number is refused before the key is looked at.",
+        first_look: FirstLook::String,
         run: Run::Write { lower: lower_incrbyfloat, render: render::bulk },
         ..ROW
     },

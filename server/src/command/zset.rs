@@ -531,6 +531,11 @@ fn lower_zincrby<'a>(
     _context: &LowerContext<'_>,
     request: &Request<'a>,
 ) -> Result<Op<'a>, CommandError> {
+    // Redis reads the words of ZINCRBY as those of ZADD, and then lacks a member.
+    let option = ["NX", "XX", "CH", "INCR", "GT", "LT"];
+    if option.iter().any(|option| request.word(2).eq_ignore_ascii_case(option.as_bytes())) {
+        return Err(CommandError::Syntax);
+    }
     let by = parse_f64(request.word(2)).ok_or(CommandError::NotAFloat)?;
     let options = SortedAddOptions { increment: true, ..SortedAddOptions::default() };
     Ok(Op::SortedAdd { key: request.key(1), members: vec![(by, request.word(3))], options })

@@ -98,7 +98,10 @@ impl Turn<'_> {
     ) -> Result<Option<Secret>, CommandError> {
         let context = self.lowering();
         let (op, secret) = match entry.spec.run {
-            Run::Write { lower, .. } => (lower(&context, request)?, None),
+            Run::Write { lower, .. } => {
+                let lowered = lower(&context, request);
+                (lowered.map_err(|error| self.first_error(entry, request, error))?, None)
+            }
             Run::Mint { lower, .. } => {
                 let secret = Secret::draw();
                 (lower(&context, request, &secret)?, Some(secret))

@@ -117,7 +117,7 @@ impl Turn<'_> {
             Run::Transaction(
                 Transacting::Multi | Transacting::Exec | Transacting::Discard | Transacting::Watch
             )
-        ) || matches!(entry.spec.name, "quit" | "reset");
+        ) || matches!(&*entry.full_name, "quit" | "reset");
         if runs_at_once {
             return false;
         }
