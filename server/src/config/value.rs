@@ -47,6 +47,11 @@ pub fn parse_boolean(text: &str) -> Option<bool> {
     }
 }
 
+/// Reads a file's permissions: octal digits, up to 777.
+pub fn parse_octal(text: &str) -> Option<u64> {
+    u64::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o777 && !text.starts_with('+'))
+}
+
 /// Reads an integer.
 pub fn parse_signed(text: &str) -> Option<i64> {
     parse_i64(text.as_bytes())
