@@ -44,6 +44,8 @@ pub struct Config {
     pub tcp_backlog: u64,
     /// The memory limit in bytes; 0 for none.
     pub maxmemory: u64,
+    /// The memory limit of all clients in bytes, or negative in percent of `maxmemory`; 0 for none.
+    pub maxmemory_clients: i64,
     /// What happens at the memory limit.
     pub maxmemory_policy: String,
     /// The longest argument in bytes.
@@ -124,6 +126,7 @@ impl Default for Config {
             tcp_keepalive: 0,
             tcp_backlog: 0,
             maxmemory: 0,
+            maxmemory_clients: 0,
             maxmemory_policy: String::new(),
             proto_max_bulk_len: 0,
             client_query_buffer_limit: 0,
@@ -279,6 +282,18 @@ impl Config {
         match self.shards {
             0 => (self.thread_count() * 16).next_power_of_two().clamp(16, 256),
             shards => shards as usize,
+        }
+    }
+
+    /// The most memory that all clients may take, if there is a limit.
+    pub fn client_memory_max(&self) -> Option<u64> {
+        match self.maxmemory_clients {
+            0 => None,
+            percentage @ ..0 if self.maxmemory > 0 => Some(
+                (u128::from(self.maxmemory) * u128::from(percentage.unsigned_abs()) / 100) as u64,
+            ),
+            ..0 => None,
+            bytes => Some(bytes as u64),
         }
     }
 

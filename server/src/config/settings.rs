@@ -3,7 +3,8 @@
 
 use super::Config;
 use super::value::{
-    OutputLimits, parse_boolean, parse_octal, parse_output_limits, parse_signed, parse_size,
+    OutputLimit, OutputLimits, parse_boolean, parse_octal, parse_output_limits, parse_signed,
+    parse_size, parse_size_or_percentage,
 };
 
 /// One setting.
@@ -35,6 +36,8 @@ pub enum Kind {
     Signed(Field<i64>, i64, i64),
     /// A size within bounds.
     Size(Field<u64>, u64, u64),
+    /// A size, or a percentage of `maxmemory`.
+    SizeOrPercentage(Field<i64>),
     /// A file's permissions.
     Octal(Field<u64>),
     /// Yes or no.
@@ -72,21 +75,22 @@ impl Setting {
         match self.kind {
             Kind::Number((get, _), ..) | Kind::Size((get, _), ..) => get(config).to_string(),
             Kind::Signed((get, _), ..) => get(config).to_string(),
+            Kind::SizeOrPercentage((get, _)) => match *get(config) {
+                percentage @ ..0 => format!("{}%", -percentage),
+                size => size.to_string(),
+            },
             Kind::Octal((get, _)) => format!("{:o}", get(config)),
             Kind::Boolean((get, _)) => if *get(config) { "yes" } else { "no" }.to_owned(),
             Kind::Text((get, _)) | Kind::Choice((get, _), _) => get(config).clone(),
             Kind::Output((get, _)) => {
-                let OutputLimits { normal, pubsub } = get(config);
-                // There are no replicas of Redis' kind here, but clients parse all three.
-                format!(
-                    "normal {} {} {} slave 0 0 0 pubsub {} {} {}",
-                    normal.hard_bytes,
-                    normal.soft_bytes,
-                    normal.soft_seconds,
-                    pubsub.hard_bytes,
-                    pubsub.soft_bytes,
-                    pubsub.soft_seconds
-                )
+                let OutputLimits { normal, replica, pubsub } = get(config);
+                // Redis shows the older name of replicas.
+                [("normal", normal), ("slave", replica), ("pubsub", pubsub)]
+                    .map(|(class, limit)| {
+                        let OutputLimit { hard_bytes, soft_bytes, soft_seconds } = limit;
+                        format!("{class} {hard_bytes} {soft_bytes} {soft_seconds}")
+                    })
+                    .join(" ")
             }
             Kind::Shown => self.default.to_owned(),
         }
@@ -108,6 +112,10 @@ impl Setting {
             Kind::Size((_, field), least, most) => {
                 let value = parse_size(text).ok_or("argument must be a memory value")?;
                 *field(config) = within(value, least, most)?;
+            }
+            Kind::SizeOrPercentage((_, field)) => {
+                *field(config) = parse_size_or_percentage(text)
+                    .ok_or("argument must be a memory or percent value")?;
             }
             Kind::Octal((_, field)) => {
                 *field(config) = parse_octal(text).ok_or("argument couldn't be parsed as octal")?;
@@ -270,6 +278,15 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Size(field!(proto_max_bulk_len), 1 << 20, GIGABYTE),
     },
     Setting {
+        name: "maxmemory-clients",
+        value_name: "BYTES",
+        default: "0",
+        doc: "memory of all clients together, or as in 5% a part of maxmemory; past it the largest are \
+              closed; 0 for no limit",
+        mutable: true,
+        kind: Kind::SizeOrPercentage(field!(maxmemory_clients)),
+    },
+    Setting {
         name: "client-query-buffer-limit",
         value_name: "BYTES",
         default: "1gb",
@@ -280,8 +297,9 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "client-output-buffer-limit",
         value_name: "LIMITS",
-        default: "normal 0 0 0 pubsub 32mb 8mb 60",
-        doc: "close a client with more unsent output: CLASS HARD SOFT SOFT-SECONDS ..., normal or pubsub; \
+        default: "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
+        doc: "close a client with more unsent output: CLASS HARD SOFT SOFT-SECONDS ..., normal, \
+              replica (of which there are none) or pubsub; \
               0 for no limit",
         mutable: true,
         kind: Kind::Output(field!(client_output_buffer_limit)),

@@ -155,7 +155,11 @@ impl Connection {
         if self.client.shared.is_killed() || self.server.shutdown.has_begun() {
             return Poll::Ready(Err(Ended::Ours));
         }
-        let mut buffers = self.at_hand.take().unwrap_or_else(Buffers::take);
+        let mut buffers = match self.at_hand.take() {
+            Some(buffers) if buffers.is_packed() => buffers.unpack(),
+            Some(buffers) => buffers,
+            None => Buffers::take(),
+        };
         self.make_room(&mut buffers.input);
         let free = buffers.input.capacity() - buffers.input.len();
         match self.stream.poll_receive(context, &mut buffers.input) {
@@ -175,7 +179,7 @@ impl Connection {
                     // Waiting takes no buffers: there may be many who do.
                     buffers.release();
                 } else {
-                    self.at_hand = Some(buffers);
+                    self.at_hand = Some(buffers.pack());
                 }
                 Poll::Pending
             }
