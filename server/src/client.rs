@@ -102,6 +102,8 @@ pub struct ClientShared {
     published: AtomicU64,
     /// Bytes of requests that wait for their rest.
     pub input_bytes: AtomicU64,
+    /// Bytes of what was queued since MULTI; of no meaning unless something is.
+    pub queued_bytes: AtomicU64,
     /// Bytes of replies that wait for the client.
     pub output_bytes: AtomicU64,
     /// Messages for it, once it has listened to anything.
@@ -223,6 +225,7 @@ impl ClientShared {
             seen_millis: AtomicU64::new(connected.millis()),
             published: AtomicU64::new(0),
             input_bytes: AtomicU64::new(0),
+            queued_bytes: AtomicU64::new(0),
             output_bytes: AtomicU64::new(0),
             mailbox: OnceLock::new(),
             killed: AtomicBool::new(false),
@@ -238,6 +241,24 @@ impl ClientShared {
     /// What CLIENT LIST shows of the private half.
     pub fn published(&self) -> Published {
         Published::unpack(self.published.load(Ordering::Relaxed))
+    }
+
+    /// Bytes of requests that are queued since MULTI.
+    pub fn transaction_bytes(&self) -> u64 {
+        match self.published().queued {
+            Some(1..) => self.queued_bytes.load(Ordering::Relaxed),
+            _ => 0,
+        }
+    }
+
+    /// About the memory it takes: itself, and what waits in either direction.
+    pub fn memory_bytes(&self) -> u64 {
+        let mail = self.mailbox.get().map_or(0, |mailbox| mailbox.size().1 as u64);
+        CLIENT_BYTES
+            + self.input_bytes.load(Ordering::Relaxed)
+            + self.output_bytes.load(Ordering::Relaxed)
+            + self.transaction_bytes()
+            + mail
     }
 
     /// Whether it listens to anything.
@@ -270,6 +291,9 @@ impl ClientShared {
         self.waker.get_or_init(|| waker.clone());
     }
 }
+
+/// About what a client takes that does nothing: its task, its socket, its place in the registry.
+const CLIENT_BYTES: u64 = 2048;
 
 /// All connected clients by id.
 #[derive(Debug, Default)]

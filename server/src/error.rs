@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::cluster::ClusterError;
 use crate::cluster::mutant::MutantError;
 use crate::net::tls::TlsError;
+use crate::net::unix_socket::SocketFileError;
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +43,9 @@ pub enum StartError {
     /// A bug was to be planted that this build does not have.
     #[error(transparent)]
     Mutant(#[from] MutantError),
+    /// The Unix socket cannot be made.
+    #[error(transparent)]
+    UnixSocket(#[from] SocketFileError),
     /// A file of TLS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),

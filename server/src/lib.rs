@@ -6,6 +6,7 @@
 //! `dispatch` and the engine.
 
 pub mod client;
+mod client_memory;
 pub mod clock;
 pub mod cluster;
 pub mod command;

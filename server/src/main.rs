@@ -37,14 +37,18 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     let _guard = runtime.enter();
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
     raise_descriptor_limit();
     let server = Server::start(config)?;
     greet(&server);
     let reason = runtime.block_on(async {
-        tokio::select! {
-            _ = terminate.recv() => "SIGTERM",
-            _ = interrupt.recv() => "SIGINT",
-            () = server.state().shutdown.wait() => "SHUTDOWN",
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break "SIGTERM",
+                _ = interrupt.recv() => break "SIGINT",
+                () = server.state().shutdown.wait() => break "SHUTDOWN",
+                _ = hangup.recv() => reload(&server),
+            }
         }
     });
     let state = std::sync::Arc::clone(server.state());
@@ -55,6 +59,16 @@ fn serve(config: Config) -> Result<(), Box<dyn std::error::Error>> {
     match state.failure.get() {
         Some(failure) => Err(failure.clone().into()),
         None => Ok(()),
+    }
+}
+
+/// SIGHUP: certificates that were renewed in place.
+fn reload(server: &Server) {
+    match server.reload_certificates() {
+        Ok(()) => hallpass_server::log::line(format_args!("SIGHUP: certificates were read again")),
+        Err(error) => {
+            hallpass_server::log::line(format_args!("SIGHUP: all stays as it was: {error}"));
+        }
     }
 }
 
@@ -70,14 +84,21 @@ fn raise_descriptor_limit() {
 
 /// Three lines to try.
 fn greet(server: &Server) {
-    let places: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    let mut places: Vec<String> = server.addresses().iter().map(ToString::to_string).collect();
+    places.extend(server.tls_addresses().iter().map(|address| format!("{address} (TLS)")));
+    places.extend(server.unix_socket().map(|path| path.display().to_string()));
     hallpass_server::log::line(format_args!(
         "hallpass {} listens on {}",
         env!("CARGO_PKG_VERSION"),
         places.join(" ")
     ));
-    let port = server.addresses().first().map_or(0, std::net::SocketAddr::port);
-    println!("Try:  redis-cli -p {port} PING");
-    println!("      redis-cli -p {port} SESSION.CREATE alice IDLE 1800 LIFETIME 86400");
-    println!("      redis-cli -p {port} SESSION.LIST alice      (README.md has the whole tour)");
+    let way = match (server.addresses(), server.unix_socket(), server.tls_addresses()) {
+        ([address, ..], ..) => format!("-p {}", address.port()),
+        (_, Some(path), _) => format!("-s {}", path.display()),
+        (_, _, [address, ..]) => format!("--tls -p {}", address.port()),
+        _ => return,
+    };
+    println!("Try:  redis-cli {way} PING");
+    println!("      redis-cli {way} SESSION.CREATE alice IDLE 1800 LIFETIME 86400");
+    println!("      redis-cli {way} SESSION.LIST alice      (README.md has the whole tour)");
 }

@@ -1,4 +1,4 @@
-//! Maintenance: a thread of its own that sweeps the store and looks after idle clients.
+//! Maintenance: a thread of its own that sweeps the store and looks after clients that are idle or too large.
 //!
 //! Sweeping frees memory only; what has expired or was revoked is invisible without it. It works in
 //! slices, so that no request waits long for a shard, and more often while there is a backlog.
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use hallpass_engine::Stamp;
 
+use crate::client_memory;
 use crate::state::ServerState;
 
 /// Between slices with nothing left over.
@@ -44,6 +45,7 @@ pub(crate) fn run(server: &Arc<ServerState>) {
             clients_at = now;
             close_idle_clients(server, now);
         }
+        client_memory::keep_within_limit(server);
         std::thread::park_timeout(if swept.more { BUSY } else { IDLE });
     }
 }

@@ -97,6 +97,8 @@ pub struct Metrics {
     errors: Mutex<Vec<(Box<str>, u64)>>,
     /// Connections refused because of `maxclients`.
     pub rejected_connections: AtomicU64,
+    /// Connections closed because all clients took too much memory.
+    pub evicted_clients: AtomicU64,
     /// Connections closed because their client read too slowly.
     pub output_limit_disconnections: AtomicU64,
     /// Connections closed because of a too large request.
@@ -111,6 +113,7 @@ impl Metrics {
             threads: RwLock::default(),
             errors: Mutex::default(),
             rejected_connections: AtomicU64::new(0),
+            evicted_clients: AtomicU64::new(0),
             output_limit_disconnections: AtomicU64::new(0),
             query_limit_disconnections: AtomicU64::new(0),
         }
@@ -167,6 +170,7 @@ impl Metrics {
         }
         self.errors.lock().clear();
         self.rejected_connections.store(0, Ordering::Relaxed);
+        self.evicted_clients.store(0, Ordering::Relaxed);
         self.output_limit_disconnections.store(0, Ordering::Relaxed);
         self.query_limit_disconnections.store(0, Ordering::Relaxed);
     }

@@ -1,6 +1,7 @@
 //! The server as a value: start it, learn where it listens, stop it.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
@@ -10,6 +11,7 @@ use crate::config::Config;
 use crate::error::StartError;
 use crate::maintenance;
 use crate::net::listener::Listeners;
+use crate::net::tls::TlsError;
 use crate::net::worker::Worker;
 use crate::raft_thread::RaftThread;
 use crate::state::ServerState;
@@ -30,7 +32,8 @@ impl Server {
         let listeners = Listeners::bind(&config)?;
         let worker_count = config.thread_count();
         let state = Arc::new(ServerState::new(config));
-        if let Some(address) = listeners.addresses.first() {
+        state.client_tls.load(&state.settings.current())?;
+        if let Some(address) = listeners.plain.first().or(listeners.secured.first()) {
             state.port.store(address.port(), Ordering::Relaxed);
         }
         let mut server = Self { state, listeners, threads: Vec::new(), raft: None };
@@ -57,9 +60,25 @@ impl Server {
         Ok(())
     }
 
-    /// Where it listens, with the ports in use.
+    /// Where it listens, with the ports in use; none when plain TCP is turned off.
     pub fn addresses(&self) -> &[SocketAddr] {
-        &self.listeners.addresses
+        &self.listeners.plain
+    }
+
+    /// Where it listens for clients that speak TLS.
+    pub fn tls_addresses(&self) -> &[SocketAddr] {
+        &self.listeners.secured
+    }
+
+    /// The Unix socket it listens on.
+    pub fn unix_socket(&self) -> Option<&Path> {
+        self.listeners.socket_path()
+    }
+
+    /// Reads the files of TLS for clients again: new connections get what they hold now. When one cannot be
+    /// used, nothing changes.
+    pub fn reload_certificates(&self) -> Result<(), TlsError> {
+        self.state.client_tls.load(&self.state.settings.current())
     }
 
     /// What its threads share.

@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::gate::Gate;
 use crate::keyspace::Keyspace;
 use crate::metrics::{Metrics, SharedCounters};
+use crate::net::client_tls::ClientTls;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
 use crate::slow_log::SlowLog;
@@ -60,6 +61,8 @@ pub struct ServerState {
     pub prefetch: AtomicBool,
     /// The largest amount of memory the store has held.
     pub memory_peak: AtomicU64,
+    /// How clients speak TLS, if they may.
+    pub(crate) client_tls: ClientTls,
     /// Set when the server is to stop: by SHUTDOWN, a signal, or the embedding program.
     pub shutdown: crate::shutdown::Shutdown,
 }
@@ -174,6 +177,7 @@ impl ServerState {
             port: AtomicU16::new(0),
             prefetch: AtomicBool::new(false),
             memory_peak: AtomicU64::new(0),
+            client_tls: ClientTls::default(),
             shutdown: crate::shutdown::Shutdown::default(),
         }
     }

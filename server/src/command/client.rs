@@ -290,8 +290,8 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
-         multi={queued} qbuf={} qbuf-free=0 argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl={output} oll={messages} \
-         omem={message_bytes} tot-mem=0 events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         multi={queued} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} oll={messages} \
+         omem={message_bytes} tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,
         client.local_address,
@@ -304,6 +304,8 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
         listens(Kind::Pattern),
         listens(Kind::ShardChannel),
         client.input_bytes.load(Ordering::Relaxed),
+        client.transaction_bytes(),
+        client.memory_bytes(),
         command.map_or("NULL", |entry| &*entry.full_name),
         published.protocol.number(),
         names.library,

@@ -168,6 +168,7 @@ fn statistics(page: &mut Page<'_>) {
     page.line("rejected_connections", load(&metrics.rejected_connections));
     page.line("expired_keys", engine.expired_total);
     page.line("evicted_keys", engine.evicted_total);
+    page.line("evicted_clients", load(&metrics.evicted_clients));
     page.line("keyspace_hits", metrics.sum(|thread| thread.hits.get()));
     page.line("keyspace_misses", metrics.sum(|thread| thread.misses.get()));
     page.line("pubsub_channels", server.pubsub.channel_count(Space::Common));

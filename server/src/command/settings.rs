@@ -133,6 +133,13 @@ fn set(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Comm
         for (setting, value) in &changes {
             setting.set(config, value).map_err(|reason| failed(setting.name, &reason))?;
         }
+        if let Some((setting, _)) = changes.iter().find(|(setting, _)| setting.is_of_tls()) {
+            // Also when nothing but the files' contents has changed.
+            context.server.client_tls.load(config).map_err(|error| {
+                crate::log::line(format_args!("TLS for clients stays as it was: {error}"));
+                failed(setting.name, "Unable to update TLS configuration. Check server logs.")
+            })?;
+        }
         Ok::<(), CommandError>(())
     })?;
     let config = context.server.settings.current();

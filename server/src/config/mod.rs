@@ -18,10 +18,18 @@ use hallpass_engine::{Eviction, SizeLimits};
 /// What the server does, all of it. Field by field this is the table in [`settings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Addresses to listen on.
+    /// Addresses to listen on; one that begins with `-` may fail.
     pub bind: String,
-    /// The port; 0 for any free one.
+    /// The port; 0 for none when there is another way in, otherwise for any free one.
     pub port: u64,
+    /// The port for clients that speak TLS; 0 for none.
+    pub tls_port: u64,
+    /// The Unix socket's path; empty for none.
+    pub unixsocket: String,
+    /// The Unix socket's permissions; 0 to leave what the process gives to new files.
+    pub unixsocketperm: u64,
+    /// Whether clients of other machines are turned away while there is no password.
+    pub protected_mode: bool,
     /// Connection threads; 0 for one a core.
     pub threads: u64,
     /// The password clients have to give; empty for none.
@@ -36,6 +44,8 @@ pub struct Config {
     pub tcp_backlog: u64,
     /// The memory limit in bytes; 0 for none.
     pub maxmemory: u64,
+    /// The memory limit of all clients in bytes, or negative in percent of `maxmemory`; 0 for none.
+    pub maxmemory_clients: i64,
     /// What happens at the memory limit.
     pub maxmemory_policy: String,
     /// The longest argument in bytes.
@@ -90,6 +100,10 @@ pub struct Config {
     pub tls_key_file: String,
     /// The file with the authorities that are trusted.
     pub tls_ca_cert_file: String,
+    /// Whether clients have to show a certificate.
+    pub tls_auth_clients: String,
+    /// The versions of TLS that clients may speak; empty for all there are.
+    pub tls_protocols: String,
     /// Bytes of log after which a snapshot is taken, or as many as the store holds if that is more.
     pub snapshot_bytes: u64,
     /// The file the settings were read from.
@@ -101,6 +115,10 @@ impl Default for Config {
         let mut config = Self {
             bind: String::new(),
             port: 0,
+            tls_port: 0,
+            unixsocket: String::new(),
+            unixsocketperm: 0,
+            protected_mode: false,
             threads: 0,
             requirepass: String::new(),
             maxclients: 0,
@@ -108,6 +126,7 @@ impl Default for Config {
             tcp_keepalive: 0,
             tcp_backlog: 0,
             maxmemory: 0,
+            maxmemory_clients: 0,
             maxmemory_policy: String::new(),
             proto_max_bulk_len: 0,
             client_query_buffer_limit: 0,
@@ -135,6 +154,8 @@ impl Default for Config {
             tls_cert_file: String::new(),
             tls_key_file: String::new(),
             tls_ca_cert_file: String::new(),
+            tls_auth_clients: String::new(),
+            tls_protocols: String::new(),
             snapshot_bytes: 0,
             file: None,
         };
@@ -195,6 +216,7 @@ impl Config {
         if initial.len() > 1 && self.cluster_port == 0 {
             return refuse("cluster-port", "a node needs a port that its peers connect to".into());
         }
+        self.check_client_tls().map_err(|(place, message)| wrong(place, message.into()))?;
         let files = [&self.tls_cert_file, &self.tls_key_file, &self.tls_ca_cert_file];
         if self.tls_cluster && files.iter().any(|file| file.is_empty()) {
             let needed = "it needs tls-cert-file, tls-key-file and tls-ca-cert-file";
@@ -205,6 +227,28 @@ impl Config {
             return refuse("election-timeout", message);
         }
         Ok(())
+    }
+
+    /// Checks what belongs together for clients that speak TLS: the setting that is wrong, and why.
+    pub(crate) fn check_client_tls(&self) -> Result<(), (&'static str, &'static str)> {
+        if self.tls_port == 0 {
+            return Ok(());
+        }
+        if self.tls_cert_file.is_empty() || self.tls_key_file.is_empty() {
+            return Err(("tls-port", "it needs tls-cert-file and tls-key-file"));
+        }
+        if self.tls_auth_clients != "no" && self.tls_ca_cert_file.is_empty() {
+            let message =
+                "'yes' and 'optional' need tls-ca-cert-file; 'no' asks clients for no certificate";
+            return Err(("tls-auth-clients", message));
+        }
+        Ok(())
+    }
+
+    /// The port for plain TCP, 0 for any free one; nothing when it is turned off.
+    pub fn plain_port(&self) -> Option<u16> {
+        let elsewhere = self.tls_port != 0 || !self.unixsocket.is_empty();
+        (self.port != 0 || !elsewhere).then_some(self.port as u16)
     }
 
     /// The nodes a new cluster begins with, by number; the error says what is wrong with the setting.
@@ -238,6 +282,18 @@ impl Config {
         match self.shards {
             0 => (self.thread_count() * 16).next_power_of_two().clamp(16, 256),
             shards => shards as usize,
+        }
+    }
+
+    /// The most memory that all clients may take, if there is a limit.
+    pub fn client_memory_max(&self) -> Option<u64> {
+        match self.maxmemory_clients {
+            0 => None,
+            percentage @ ..0 if self.maxmemory > 0 => Some(
+                (u128::from(self.maxmemory) * u128::from(percentage.unsigned_abs()) / 100) as u64,
+            ),
+            ..0 => None,
+            bytes => Some(bytes as u64),
         }
     }
 

@@ -2,7 +2,10 @@
 //! [`Config`] and a row here; flag, file key, CONFIG and `--help` follow.
 
 use super::Config;
-use super::value::{OutputLimits, parse_boolean, parse_output_limits, parse_signed, parse_size};
+use super::value::{
+    OutputLimit, OutputLimits, parse_boolean, parse_octal, parse_output_limits, parse_signed,
+    parse_size, parse_size_or_percentage,
+};
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,10 @@ pub enum Kind {
     Signed(Field<i64>, i64, i64),
     /// A size within bounds.
     Size(Field<u64>, u64, u64),
+    /// A size, or a percentage of `maxmemory`.
+    SizeOrPercentage(Field<i64>),
+    /// A file's permissions.
+    Octal(Field<u64>),
     /// Yes or no.
     Boolean(Field<bool>),
     /// Any text.
@@ -58,25 +65,32 @@ impl Setting {
         SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
     }
 
+    /// Whether it is about TLS.
+    pub fn is_of_tls(&self) -> bool {
+        self.name.starts_with("tls-")
+    }
+
     /// The value in `config`, as CONFIG GET shows it.
     pub fn show(&self, config: &Config) -> String {
         match self.kind {
             Kind::Number((get, _), ..) | Kind::Size((get, _), ..) => get(config).to_string(),
             Kind::Signed((get, _), ..) => get(config).to_string(),
+            Kind::SizeOrPercentage((get, _)) => match *get(config) {
+                percentage @ ..0 => format!("{}%", -percentage),
+                size => size.to_string(),
+            },
+            Kind::Octal((get, _)) => format!("{:o}", get(config)),
             Kind::Boolean((get, _)) => if *get(config) { "yes" } else { "no" }.to_owned(),
             Kind::Text((get, _)) | Kind::Choice((get, _), _) => get(config).clone(),
             Kind::Output((get, _)) => {
-                let OutputLimits { normal, pubsub } = get(config);
-                // There are no replicas of Redis' kind here, but clients parse all three.
-                format!(
-                    "normal {} {} {} slave 0 0 0 pubsub {} {} {}",
-                    normal.hard_bytes,
-                    normal.soft_bytes,
-                    normal.soft_seconds,
-                    pubsub.hard_bytes,
-                    pubsub.soft_bytes,
-                    pubsub.soft_seconds
-                )
+                let OutputLimits { normal, replica, pubsub } = get(config);
+                // Redis shows the older name of replicas.
+                [("normal", normal), ("slave", replica), ("pubsub", pubsub)]
+                    .map(|(class, limit)| {
+                        let OutputLimit { hard_bytes, soft_bytes, soft_seconds } = limit;
+                        format!("{class} {hard_bytes} {soft_bytes} {soft_seconds}")
+                    })
+                    .join(" ")
             }
             Kind::Shown => self.default.to_owned(),
         }
@@ -98,6 +112,13 @@ impl Setting {
             Kind::Size((_, field), least, most) => {
                 let value = parse_size(text).ok_or("argument must be a memory value")?;
                 *field(config) = within(value, least, most)?;
+            }
+            Kind::SizeOrPercentage((_, field)) => {
+                *field(config) = parse_size_or_percentage(text)
+                    .ok_or("argument must be a memory or percent value")?;
+            }
+            Kind::Octal((_, field)) => {
+                *field(config) = parse_octal(text).ok_or("argument couldn't be parsed as octal")?;
             }
             Kind::Boolean((_, field)) => {
                 *field(config) = parse_boolean(text).ok_or("argument must be 'yes' or 'no'")?;
@@ -140,7 +161,7 @@ pub static SETTINGS: &[Setting] = &[
         name: "port",
         value_name: "PORT",
         default: "6379",
-        doc: "TCP port to listen on; 0 takes any free one",
+        doc: "TCP port to listen on; 0 for none, or for any free one without tls-port and unixsocket",
         mutable: false,
         kind: Kind::Number(field!(port), 0, 65_535),
     },
@@ -148,9 +169,41 @@ pub static SETTINGS: &[Setting] = &[
         name: "bind",
         value_name: "ADDRESS",
         default: "127.0.0.1",
-        doc: "addresses to listen on, separated by spaces; * for all",
+        doc: "addresses to listen on, separated by spaces; * for all; -ADDRESS may be missing",
         mutable: false,
         kind: Kind::Text(field!(bind)),
+    },
+    Setting {
+        name: "tls-port",
+        value_name: "PORT",
+        default: "0",
+        doc: "TCP port for clients that speak TLS; 0 for none",
+        mutable: false,
+        kind: Kind::Number(field!(tls_port), 0, 65_535),
+    },
+    Setting {
+        name: "unixsocket",
+        value_name: "PATH",
+        default: "",
+        doc: "Unix socket to listen on; empty for none",
+        mutable: false,
+        kind: Kind::Text(field!(unixsocket)),
+    },
+    Setting {
+        name: "unixsocketperm",
+        value_name: "MODE",
+        default: "0",
+        doc: "permissions of the Unix socket, as in 700; 0 leaves them to the umask",
+        mutable: false,
+        kind: Kind::Octal(field!(unixsocketperm)),
+    },
+    Setting {
+        name: "protected-mode",
+        value_name: "yes|no",
+        default: "yes",
+        doc: "turn clients of other machines away while there is no password",
+        mutable: true,
+        kind: Kind::Boolean(field!(protected_mode)),
     },
     Setting {
         name: "threads",
@@ -225,6 +278,15 @@ pub static SETTINGS: &[Setting] = &[
         kind: Kind::Size(field!(proto_max_bulk_len), 1 << 20, GIGABYTE),
     },
     Setting {
+        name: "maxmemory-clients",
+        value_name: "BYTES",
+        default: "0",
+        doc: "memory of all clients together, or as in 5% a part of maxmemory; past it the largest are \
+              closed; 0 for no limit",
+        mutable: true,
+        kind: Kind::SizeOrPercentage(field!(maxmemory_clients)),
+    },
+    Setting {
         name: "client-query-buffer-limit",
         value_name: "BYTES",
         default: "1gb",
@@ -235,8 +297,9 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         name: "client-output-buffer-limit",
         value_name: "LIMITS",
-        default: "normal 0 0 0 pubsub 32mb 8mb 60",
-        doc: "close a client with more unsent output: CLASS HARD SOFT SOFT-SECONDS ..., normal or pubsub; \
+        default: "normal 0 0 0 replica 256mb 64mb 60 pubsub 32mb 8mb 60",
+        doc: "close a client with more unsent output: CLASS HARD SOFT SOFT-SECONDS ..., normal, \
+              replica (of which there are none) or pubsub; \
               0 for no limit",
         mutable: true,
         kind: Kind::Output(field!(client_output_buffer_limit)),
@@ -406,7 +469,7 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "FILE",
         default: "",
         doc: "this node's certificate in PEM, and those between it and the authority",
-        mutable: false,
+        mutable: true,
         kind: Kind::Text(field!(tls_cert_file)),
     },
     Setting {
@@ -414,16 +477,32 @@ pub static SETTINGS: &[Setting] = &[
         value_name: "FILE",
         default: "",
         doc: "the certificate's key in PEM",
-        mutable: false,
+        mutable: true,
         kind: Kind::Text(field!(tls_key_file)),
     },
     Setting {
         name: "tls-ca-cert-file",
         value_name: "FILE",
         default: "",
-        doc: "certificates in PEM of the authorities that sign the other nodes'",
-        mutable: false,
+        doc: "certificates in PEM of the authorities that sign those of clients and other nodes",
+        mutable: true,
         kind: Kind::Text(field!(tls_ca_cert_file)),
+    },
+    Setting {
+        name: "tls-auth-clients",
+        value_name: "yes|no|optional",
+        default: "yes",
+        doc: "whether clients on tls-port have to show a certificate; optional checks one that is shown",
+        mutable: true,
+        kind: Kind::Choice(field!(tls_auth_clients), &["no", "yes", "optional"]),
+    },
+    Setting {
+        name: "tls-protocols",
+        value_name: "VERSIONS",
+        default: "",
+        doc: "versions of TLS for clients, of TLSv1.2 and TLSv1.3; empty for both",
+        mutable: true,
+        kind: Kind::Text(field!(tls_protocols)),
     },
     Setting {
         name: "snapshot-bytes",

@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use hallpass_engine::{Eviction, Op, Outcome, Refusal};
 
@@ -150,6 +151,8 @@ impl Turn<'_> {
         let bytes_max = usize::try_from(self.config.client_query_buffer_limit);
         let Some(transaction) = &mut self.client.transaction else { return Ok(()) };
         if transaction.queue(entry, request.words_from(0), bytes_max.unwrap_or(usize::MAX)) {
+            let bytes = transaction.memory_bytes() as u64;
+            self.client.shared.queued_bytes.store(bytes, Ordering::Relaxed);
             return Ok(());
         }
         Err("ERR the transaction is larger than 'client-query-buffer-limit'".into())

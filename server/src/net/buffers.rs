@@ -15,6 +15,9 @@ pub(crate) const INPUT_BYTES: usize = 32 * 1024;
 /// What an output buffer starts with.
 const OUTPUT_BYTES: usize = 32 * 1024;
 
+/// The beginning of a request of up to so many bytes is kept in buffers of its size.
+const PACKED_BYTES_MAX: usize = 1024;
+
 /// Buffers that grew past this are not kept.
 const KEPT_BYTES_MAX: usize = 256 * 1024;
 
@@ -54,6 +57,39 @@ impl Buffers {
                 output: Vec::with_capacity(OUTPUT_BYTES),
             })
         })
+    }
+
+    /// The same in no more memory than the beginning of a short request takes: there may be many clients
+    /// whose rest does not come.
+    pub(crate) fn pack(self: Box<Self>) -> Box<Self> {
+        if self.input.len() > PACKED_BYTES_MAX || self.is_packed() {
+            return self;
+        }
+        let requests = Requests { spans: self.requests.spans.clone(), frames: Vec::new() };
+        let packed = Box::new(Self {
+            input: self.input.clone(),
+            requests,
+            next: 0,
+            prepared: Vec::new(),
+            output: Vec::new(),
+        });
+        self.release();
+        packed
+    }
+
+    /// Buffers of full size with what was packed.
+    #[cold]
+    pub(crate) fn unpack(self: Box<Self>) -> Box<Self> {
+        let mut buffers = Self::take();
+        buffers.input.extend_from_slice(&self.input);
+        buffers.requests.spans.extend_from_slice(&self.requests.spans);
+        buffers
+    }
+
+    /// Whether they are too small to work with.
+    #[inline]
+    pub(crate) fn is_packed(&self) -> bool {
+        self.input.capacity() <= PACKED_BYTES_MAX
     }
 
     /// Gives the buffers back. They hold nothing anybody needs.

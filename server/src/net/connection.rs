@@ -12,18 +12,16 @@
 use std::future::poll_fn;
 use std::io;
 use std::ops::ControlFlow;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hallpass_engine::{Stamp, Words};
-use tokio::io::AsyncReadExt;
-use tokio::net::TcpStream;
 
 use super::buffers::{Buffers, INPUT_BYTES};
 use super::relay;
+use super::stream::Stream;
 use crate::client::{Client, ReplyMode};
 use crate::cluster::Post;
 use crate::dispatch::{Prepared, Turn, prepare};
@@ -79,7 +77,7 @@ enum Stop {
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Connection {
-    stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) client: Client,
     pub(super) server: Arc<ServerState>,
     pub(super) counters: SharedCounters,
@@ -97,7 +95,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// A connection of `client` over `stream`, and what it shares with the others of its thread.
     pub(crate) fn new(
-        stream: TcpStream,
+        stream: Stream,
         client: Client,
         (server, counters, post): (Arc<ServerState>, SharedCounters, Arc<Post>),
     ) -> Self {
@@ -109,7 +107,11 @@ impl Connection {
 
     /// Serves the client until one side closes.
     pub(crate) async fn serve(mut self) {
-        let _ended = self.run().await;
+        let opened = if self.has_opening() { Box::pin(self.open()).await } else { Ok(()) };
+        if opened.is_ok() {
+            let _ended = self.run().await;
+        }
+        self.stream.say_goodbye();
         self.server.clients.remove(self.client.shared.id);
         if self.client.subscriptions.is_some() {
             self.stop_listening();
@@ -153,11 +155,14 @@ impl Connection {
         if self.client.shared.is_killed() || self.server.shutdown.has_begun() {
             return Poll::Ready(Err(Ended::Ours));
         }
-        let mut buffers = self.at_hand.take().unwrap_or_else(Buffers::take);
+        let mut buffers = match self.at_hand.take() {
+            Some(buffers) if buffers.is_packed() => buffers.unpack(),
+            Some(buffers) => buffers,
+            None => Buffers::take(),
+        };
         self.make_room(&mut buffers.input);
         let free = buffers.input.capacity() - buffers.input.len();
-        let read = pin!(self.stream.read_buf(&mut buffers.input));
-        match read.poll(context) {
+        match self.stream.poll_receive(context, &mut buffers.input) {
             Poll::Ready(Ok(0)) => Poll::Ready(Err(Ended::Closed)),
             Poll::Ready(Ok(bytes)) => {
                 self.counters.input_bytes.add(bytes as u64);
@@ -174,7 +179,7 @@ impl Connection {
                     // Waiting takes no buffers: there may be many who do.
                     buffers.release();
                 } else {
-                    self.at_hand = Some(buffers);
+                    self.at_hand = Some(buffers.pack());
                 }
                 Poll::Pending
             }
@@ -333,13 +338,9 @@ impl Connection {
         if buffers.output.is_empty() {
             return Ok(());
         }
-        let sent = match self.stream.try_write(&buffers.output) {
-            Ok(sent) => sent,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-            Err(error) => return Err(error.into()),
-        };
+        let sent = self.stream.try_send(&buffers.output)?;
         self.counters.output_bytes.add(sent as u64);
-        if sent < buffers.output.len() {
+        if sent < buffers.output.len() || self.stream.holds_unsent() {
             // Boxed: this future is large and rare, the connection's own should stay small.
             Box::pin(self.send_rest(&buffers.output, sent)).await?;
         }
@@ -354,7 +355,7 @@ impl Connection {
             let limits = self.settings.refresh(&self.server.settings).client_output_buffer_limit;
             let mut unsent = (output.len() - sent) as u64;
             self.client.shared.output_bytes.store(unsent, Ordering::Relaxed);
-            if unsent == 0 {
+            if unsent == 0 && !self.stream.holds_unsent() {
                 break Ok(());
             }
             let subscriber = self.client.shared.is_subscriber();
@@ -372,29 +373,25 @@ impl Connection {
                 break Err(Ended::Ours);
             }
             // Looks at the soft limit at least once a second.
-            let writable = poll_fn(|context| self.poll_writable(context));
-            let waited = tokio::time::timeout(Duration::from_secs(1), writable).await;
-            if let Ok(Err(ended)) = waited {
-                break Err(ended);
-            }
-            match self.stream.try_write(&output[sent..]) {
-                Ok(more) => {
+            let sending = poll_fn(|context| self.poll_send(context, &output[sent..]));
+            match tokio::time::timeout(Duration::from_secs(1), sending).await {
+                Ok(Ok(more)) => {
                     self.counters.output_bytes.add(more as u64);
                     sent += more;
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => break Err(error.into()),
+                Ok(Err(ended)) => break Err(ended),
+                Err(_) => {}
             }
         };
         self.client.shared.output_bytes.store(0, Ordering::Relaxed);
         outcome
     }
 
-    fn poll_writable(&self, context: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+    fn poll_send(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize, Ended>> {
         if self.client.shared.is_killed() {
             return Poll::Ready(Err(Ended::Ours));
         }
-        self.stream.poll_write_ready(context).map_err(Ended::from)
+        self.stream.poll_send(context, bytes).map_err(Ended::from)
     }
 
     /// Cuts what has been executed off the input.

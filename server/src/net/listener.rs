@@ -1,15 +1,20 @@
-//! The listener: binds the addresses, accepts in threads of its own, deals sockets to the workers.
+//! The listener: accepts in threads of its own, turns away who may not come in, deals sockets to the workers.
 
 use std::io::{self, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::sync::mpsc::UnboundedSender;
 
+use super::addresses::{Bound, Listener, bind};
+use super::stream::Socket;
+use super::unix_socket::SocketFile;
 use crate::client::{Client, ClientShared};
 use crate::config::Config;
 use crate::error::StartError;
@@ -18,40 +23,34 @@ use crate::state::ServerState;
 /// How long to wait when the process has no descriptor left.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A connection on its way to a worker.
+/// A connection on its way to a worker. A client that is `closing` already is told that it is turned away.
 pub(crate) struct Arrival {
-    pub(crate) stream: TcpStream,
+    pub(crate) socket: Socket,
     pub(crate) client: Client,
 }
 
 /// The sockets that are listened on.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    listeners: Vec<Arc<TcpListener>>,
-    /// Where they are bound, with the ports in use.
-    pub(crate) addresses: Vec<SocketAddr>,
+    listeners: Vec<Arc<Listener>>,
+    /// Where plain TCP is bound, with the ports in use.
+    pub(crate) plain: Vec<SocketAddr>,
+    /// Where TLS is bound.
+    pub(crate) secured: Vec<SocketAddr>,
+    socket_file: Option<SocketFile>,
 }
 
 impl Listeners {
-    /// Binds all addresses of the configuration.
+    /// Binds all that the configuration names.
     pub(crate) fn bind(config: &Config) -> Result<Self, StartError> {
-        let mut listeners = Vec::new();
-        let mut addresses: Vec<SocketAddr> = Vec::new();
-        for host in config.bind.split_whitespace() {
-            // With port 0 the first address chooses the port, and the others take the same.
-            let port = addresses.first().map_or(config.port as u16, SocketAddr::port);
-            let address = resolve(host, port)?;
-            let listener = listen(address, config.tcp_backlog as i32)
-                .map_err(|source| StartError::Listen { address, source })?;
-            addresses.push(
-                listener.local_addr().map_err(|source| StartError::Listen { address, source })?,
-            );
-            listeners.push(Arc::new(listener));
-        }
-        if listeners.is_empty() {
-            return Err(StartError::NoAddress);
-        }
-        Ok(Self { listeners, addresses })
+        let Bound { listeners, plain, secured, socket_file } = bind(config)?;
+        let listeners = listeners.into_iter().map(Arc::new).collect();
+        Ok(Self { listeners, plain, secured, socket_file })
+    }
+
+    /// The Unix socket's path.
+    pub(crate) fn socket_path(&self) -> Option<&Path> {
+        self.socket_file.as_ref().map(SocketFile::path)
     }
 
     /// Starts one accepting thread for each address.
@@ -61,7 +60,7 @@ impl Listeners {
         workers: &[UnboundedSender<Arrival>],
     ) -> io::Result<Vec<JoinHandle<()>>> {
         let turn = Arc::new(AtomicUsize::new(0));
-        let start = |listener: &Arc<TcpListener>| {
+        let start = |listener: &Arc<Listener>| {
             let acceptor = Acceptor {
                 listener: Arc::clone(listener),
                 server: Arc::clone(server),
@@ -73,42 +72,28 @@ impl Listeners {
         self.listeners.iter().map(start).collect()
     }
 
-    /// Makes the accepting threads return.
-    pub(crate) fn stop(&self) {
+    /// Makes the accepting threads return. Who looks for the Unix socket finds none from here on.
+    pub(crate) fn stop(&mut self) {
+        drop(self.socket_file.take());
         for listener in &self.listeners {
             // Wakes a blocked accept. An error means the socket is gone already.
-            let _gone = SockRef::from(&**listener).shutdown(std::net::Shutdown::Both);
+            let _gone = SockRef::from(&listener.as_fd()).shutdown(std::net::Shutdown::Both);
         }
     }
 }
 
-fn resolve(host: &str, port: u16) -> Result<SocketAddr, StartError> {
-    // Redis' spellings: `*` is every address, a leading `-` only says that a failure would be fine.
-    let host = match host.trim_start_matches('-') {
-        "*" => "0.0.0.0",
-        "::*" => "::",
-        host => host,
-    };
-    let wrong = |reason: String| StartError::Address { host: host.to_owned(), reason };
-    let mut addresses = (host, port).to_socket_addrs().map_err(|error| wrong(error.to_string()))?;
-    addresses.next().ok_or_else(|| wrong("it has no address".to_owned()))
-}
-
-fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_reuse_address(true)?;
-    if address.is_ipv6() {
-        // Each family has its own socket, so both can be bound to one port.
-        socket.set_only_v6(true)?;
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) | Self::Tls(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
+        }
     }
-    socket.bind(&address.into())?;
-    socket.listen(backlog)?;
-    Ok(socket.into())
 }
 
 /// One accepting thread.
 struct Acceptor {
-    listener: Arc<TcpListener>,
+    listener: Arc<Listener>,
     server: Arc<ServerState>,
     workers: Vec<UnboundedSender<Arrival>>,
     /// Whose turn it is to get a socket, over all addresses.
@@ -118,12 +103,12 @@ struct Acceptor {
 impl Acceptor {
     fn run(&self) {
         loop {
-            let accepted = self.listener.accept();
+            let accepted = self.accept();
             if self.server.shutdown.has_begun() {
                 return;
             }
             match accepted {
-                Ok((stream, address)) => self.admit(stream, address),
+                Ok((socket, address)) => self.admit(socket, address),
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
@@ -134,47 +119,102 @@ impl Acceptor {
         }
     }
 
-    fn admit(&self, mut stream: TcpStream, address: SocketAddr) {
+    /// Waits for the next connection. One over the Unix socket comes from no address.
+    fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        Ok(match &*self.listener {
+            Listener::Tcp(listener) => {
+                let (stream, address) = listener.accept()?;
+                (Socket::Tcp(stream), Some(address))
+            }
+            Listener::Tls(listener) => {
+                let (stream, address) = listener.accept()?;
+                (Socket::Tls(stream), Some(address))
+            }
+            Listener::Unix(listener) => (Socket::Unix(listener.accept()?.0), None),
+        })
+    }
+
+    fn admit(&self, socket: Socket, address: Option<SocketAddr>) {
         let config = self.server.settings.current();
         if self.server.clients.len() as u64 >= config.maxclients {
             self.server.metrics.rejected_connections.fetch_add(1, Ordering::Relaxed);
-            // Best effort: a client that does not read must not hold up the others.
-            let _unread = stream.set_nonblocking(true);
-            let _unread = stream.write(b"-ERR max number of clients reached\r\n");
+            refuse(socket);
             return;
         }
-        match prepare(&stream, &config) {
-            Ok(local) => {
-                let client = self.introduce(&stream, address, local, &config);
-                let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
-                let shared = Arc::clone(&client.shared);
-                self.server.clients.insert(shared);
-                let id = client.shared.id;
-                if self.workers[turn].send(Arrival { stream, client }).is_err() {
-                    // The worker has stopped: the server is going down.
-                    self.server.clients.remove(id);
-                }
-            }
+        let Ok(local) = socket.prepare(&config) else {
             // The client has left already.
-            Err(_) => drop(stream),
+            return;
+        };
+        let mut client = self.introduce(&socket, address, local, &config);
+        if is_kept_out(address, &config) {
+            self.server.metrics.rejected_connections.fetch_add(1, Ordering::Relaxed);
+            client.closing = true;
+        }
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+        let shared = Arc::clone(&client.shared);
+        self.server.clients.insert(shared);
+        let id = client.shared.id;
+        if self.workers[turn].send(Arrival { socket, client }).is_err() {
+            // The worker has stopped: the server is going down.
+            self.server.clients.remove(id);
         }
     }
 
     fn introduce(
         &self,
-        stream: &TcpStream,
-        address: SocketAddr,
-        local: SocketAddr,
+        socket: &Socket,
+        address: Option<SocketAddr>,
+        local: Option<SocketAddr>,
         config: &Config,
     ) -> Client {
+        // Both ends of a Unix socket are shown as its path, as in Redis.
+        let shown = |address: Option<SocketAddr>| match address {
+            Some(address) => address.to_string().into(),
+            None => format!("{}:0", config.unixsocket).into(),
+        };
         let shared = ClientShared::new(
             self.server.clients.next_id(),
-            address.to_string().into(),
-            local.to_string().into(),
-            descriptor(stream),
+            shown(address),
+            shown(local),
+            socket.descriptor(),
             self.server.clock.now(),
         );
         Client::new(Arc::new(shared), config.requirepass.is_empty())
+    }
+}
+
+/// Whether a client of another machine finds a server without a password, by mistake as a rule.
+fn is_kept_out(address: Option<SocketAddr>, config: &Config) -> bool {
+    config.protected_mode
+        && config.requirepass.is_empty()
+        && address.is_some_and(|address| !address.ip().to_canonical().is_loopback())
+}
+
+/// Tells a client that there are too many. Under TLS nothing can be said before the handshake.
+fn refuse(socket: Socket) {
+    let text = b"-ERR max number of clients reached\r\n";
+    // Best effort: a client that does not read must not hold up the others.
+    let _unread = match socket {
+        Socket::Tcp(mut stream) => stream.set_nonblocking(true).and_then(|()| stream.write(text)),
+        Socket::Unix(mut stream) => stream.set_nonblocking(true).and_then(|()| stream.write(text)),
+        Socket::Tls(_) => return,
+    };
+}
+
+impl Socket {
+    /// Sets what a connection needs; gives its own address, which a Unix socket has none of.
+    fn prepare(&self, config: &Config) -> io::Result<Option<SocketAddr>> {
+        match self {
+            Self::Tcp(stream) | Self::Tls(stream) => prepare(stream, config).map(Some),
+            Self::Unix(stream) => stream.set_nonblocking(true).map(|()| None),
+        }
+    }
+
+    fn descriptor(&self) -> i32 {
+        match self {
+            Self::Tcp(stream) | Self::Tls(stream) => stream.as_raw_fd(),
+            Self::Unix(stream) => stream.as_raw_fd(),
+        }
     }
 }
 
@@ -189,14 +229,4 @@ fn prepare(stream: &TcpStream, config: &Config) -> io::Result<SocketAddr> {
         SockRef::from(stream).set_tcp_keepalive(&keepalive)?;
     }
     stream.local_addr()
-}
-
-#[cfg(unix)]
-fn descriptor(stream: &TcpStream) -> i32 {
-    std::os::fd::AsRawFd::as_raw_fd(stream)
-}
-
-#[cfg(not(unix))]
-fn descriptor(_stream: &TcpStream) -> i32 {
-    -1
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::connection::Connection;
 use super::listener::Arrival;
+use super::stream::Stream;
 use crate::cluster::Post;
 use crate::pubsub::doorbell::Doorbell;
 use crate::state::ServerState;
@@ -58,10 +58,10 @@ fn run(runtime: &Runtime, server: &Arc<ServerState>, mut arrivals: UnboundedRece
                 () = server.shutdown.wait() => break,
                 arrival = arrivals.recv() => arrival,
             };
-            let Some(Arrival { stream, client }) = arrival else { break };
+            let Some(Arrival { socket, client }) = arrival else { break };
             counters.connections.add(1);
             let id = client.shared.id;
-            let Ok(stream) = TcpStream::from_std(stream) else {
+            let Ok(stream) = Stream::new(socket) else {
                 server.clients.remove(id);
                 continue;
             };

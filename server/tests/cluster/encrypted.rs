@@ -1,33 +1,12 @@
 //! TLS between nodes: they serve as ever, strangers stay out, and what is wrong with a file is said.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-
+use crate::support::certificates::certificates;
 use crate::support::cluster::Cluster;
 use crate::support::server::{Server, command, free_port, run_to_end, scratch_folder};
 use crate::support::wait_until;
 use crate::{create, insist, user_of};
-
-/// Writes an authority's certificate, one for this machine that it has signed, and the key: their files.
-fn certificates(folder: &Path, name: &str) -> [String; 3] {
-    let mut parameters = CertificateParams::new([]).unwrap();
-    parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let authority_key = KeyPair::generate().unwrap();
-    let authority = parameters.self_signed(&authority_key).unwrap();
-    let issuer = Issuer::new(parameters, authority_key);
-    let key = KeyPair::generate().unwrap();
-    let parameters = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-    let certificate = parameters.signed_by(&key, &issuer).unwrap();
-    [("ca", authority.pem()), ("cert", certificate.pem()), ("key", key.serialize_pem())].map(
-        |(part, text)| {
-            let file: PathBuf = folder.join(format!("{name}-{part}.pem"));
-            fs::write(&file, text).expect("the folder is writable");
-            file.display().to_string()
-        },
-    )
-}
 
 fn flags<'a>(ca: &'a str, certificate: &'a str, key: &'a str) -> [&'a str; 8] {
     [

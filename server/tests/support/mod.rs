@@ -8,6 +8,7 @@
 #![allow(dead_code, reason = "each test target uses its own part of this module")]
 #![allow(clippy::disallowed_methods, reason = "tests measure real time")]
 
+pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod cluster;
 pub(crate) mod reply;

@@ -7,6 +7,7 @@
 mod support;
 
 mod framing;
+mod hostile;
 mod load;
 mod malformed;
 
