@@ -14,7 +14,6 @@ pub mod dispatch;
 pub mod embedded;
 pub mod error;
 mod gate;
-pub mod glob;
 pub mod keyspace;
 pub mod log;
 mod maintenance;
@@ -36,5 +35,6 @@ pub mod transaction;
 
 pub use embedded::Embedded;
 pub use error::StartError;
+pub use hallpass_engine::glob;
 pub use node::Node;
 pub use server::Server;
