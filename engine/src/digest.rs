@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 use crate::engine::Engine;
-use crate::key::Key;
+use crate::key::{Key, SessionHash};
 use crate::op::Fingerprint;
 use crate::store::record::{Kind, Record};
 use crate::store::shard::Shard;
@@ -23,11 +23,27 @@ impl Engine {
     pub fn digest(&self, now: Stamp) -> u128 {
         let epoch = self.store.epoch();
         let mut sum = u128::from(self.store.generations.load(Ordering::Relaxed)) << 64;
+        let rules = &self.store.rules;
+        let encoded = rules.encode();
+        if !encoded.is_empty() {
+            let mut hasher = SipHasher13::new();
+            bytes(&mut hasher, &encoded);
+            sum = sum.wrapping_add(hasher.finish128().as_u128());
+        }
         for cell in &self.store.shards {
             let shard = cell.lock.read();
             for (_, record) in shard.slots.used_from(0) {
                 if shard.is_live(record, epoch, now) {
                     sum = sum.wrapping_add(of_record(&shard, record));
+                } else if rules.active()
+                    && let Some(fence) = rules.fence_left_by(record, epoch)
+                    && fence.until.alive_at(now)
+                {
+                    sum = sum.wrapping_add(of_alias(
+                        fence.id,
+                        (fence.mark(), Stamp::NEVER),
+                        fence.until,
+                    ));
                 }
             }
         }
@@ -85,12 +101,20 @@ fn of_record(shard: &Shard, record: Record) -> u128 {
             bytes(&mut hasher, record.data());
         }
         Kind::Alias => {
-            hasher.write(&record.session_hash().0);
-            hasher.write(&record.stands_for().0);
-            hasher.write_u64(record.created().millis());
-            hasher.write_u64(record.deadline().millis());
+            let stands_for = (record.stands_for(), record.created());
+            return of_alias(record.session_hash(), stands_for, record.deadline());
         }
     }
+    hasher.finish128().as_u128()
+}
+
+fn of_alias(id: SessionHash, (stands_for, created): (SessionHash, Stamp), deadline: Stamp) -> u128 {
+    let mut hasher = SipHasher13::new();
+    hasher.write_u8(Kind::Alias as u8);
+    hasher.write(&id.0);
+    hasher.write(&stands_for.0);
+    hasher.write_u64(created.millis());
+    hasher.write_u64(deadline.millis());
     hasher.finish128().as_u128()
 }
 

@@ -140,6 +140,26 @@ pub struct SessionView<'a> {
     pub version: u32,
 }
 
+/// A live entry of a user.
+pub enum UserEntry<'a> {
+    /// A session.
+    Session(SessionView<'a>),
+    /// A plain key that belongs to the user.
+    Key(KeyView<'a>),
+}
+
+/// A plain key of a user, borrowed from the record.
+pub struct KeyView<'a> {
+    /// What it can be ended by with [`Op::SessionRevokeOwned`].
+    pub handle: SessionHash,
+    /// Its database.
+    pub db: u8,
+    /// Its name.
+    pub key: &'a [u8],
+    /// When it ends.
+    pub expires: Stamp,
+}
+
 /// What [`Engine::sweep`] did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -407,12 +427,33 @@ impl Engine {
         cursor: u64,
         count: usize,
         now: Stamp,
-        visit: impl FnMut(SessionView<'_>),
+        mut visit: impl FnMut(SessionView<'_>),
     ) -> u64 {
-        list::visit(&self.store, user, cursor, count, now, visit)
+        list::visit(&self.store, user, (cursor, count), now, |entry| match entry {
+            UserEntry::Session(session) => {
+                visit(session);
+                true
+            }
+            UserEntry::Key(_) => false,
+        })
     }
 
-    /// How many live sessions a user has: exact.
+    /// The same for all live entries of a user: its sessions, and the plain keys it owns.
+    pub fn entries_of(
+        &self,
+        user: &[u8],
+        cursor: u64,
+        count: usize,
+        now: Stamp,
+        mut visit: impl FnMut(UserEntry<'_>),
+    ) -> u64 {
+        list::visit(&self.store, user, (cursor, count), now, |entry| {
+            visit(entry);
+            true
+        })
+    }
+
+    /// How many live sessions and keys a user has: exact.
     pub fn session_count(&self, user: &[u8], now: Stamp) -> u64 {
         list::count(&self.store, user, now)
     }
@@ -442,6 +483,7 @@ impl Engine {
     /// find sessions dead that are not.
     pub fn reset(&self) {
         self.store.clear_all();
+        self.store.rules.clear();
         self.store.generations.store(0, Ordering::Relaxed);
     }
 

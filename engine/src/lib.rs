@@ -25,18 +25,21 @@
 //! ```
 //!
 //! Reading order: [`op`] (what can be asked), [`outcome`] (what comes of it), `apply` (how), `store`
-//! (where it is kept), `session` and `user` (what makes it a session store), `expiry`, [`snapshot`].
+//! (where it is kept), `session` and `user` (what makes it a session store), [`rule`] (which plain keys are
+//! sessions), `expiry`, [`snapshot`].
 //! Absent by design: clocks, sockets, threads, randomness.
 
 mod apply;
 mod digest;
 pub mod engine;
 mod expiry;
+pub mod glob;
 pub mod key;
 mod observe;
 pub mod op;
 pub mod outcome;
 mod room;
+pub mod rule;
 mod session;
 pub mod snapshot;
 mod store;
@@ -46,8 +49,8 @@ pub mod value;
 mod varint;
 
 pub use engine::{
-    Config, DatabaseStatistics, Engine, Entry, Eviction, SessionView, SizeLimits, Statistics,
-    Swept, Value,
+    Config, DatabaseStatistics, Engine, Entry, Eviction, KeyView, SessionView, SizeLimits,
+    Statistics, Swept, UserEntry, Value,
 };
 pub use key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Span, Words};
 pub use observe::{Change, Observer};
@@ -57,6 +60,7 @@ pub use op::{
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};
 pub use room::Evictable;
+pub use rule::{Decoder, FenceReply, Rule, RuleFault, Source};
 pub use session::meta::Meta;
 pub use session::touch::Touch;
 pub use time::Stamp;

@@ -18,6 +18,7 @@ pub use self::decode::{DecodeError, OpDecoder};
 use std::borrow::Cow;
 
 use crate::key::{Key, SessionHash, Words};
+use crate::rule::Rule;
 use crate::time::Stamp;
 use crate::value::sorted::{LexBound, ScoreBound};
 
@@ -415,6 +416,30 @@ pub enum Op<'a> {
     },
     /// Logs everybody out, at the cost of one write. Outcome: `Integer`, how many were live.
     SessionRevokeAll,
+
+    /// Sets an index rule, or replaces the one of its name, and begins to index what is stored. Outcome:
+    /// `Done`, or `TooManyRules`. No other op may be applied at the same time.
+    RuleSet {
+        /// The rule.
+        rule: Box<Rule>,
+    },
+    /// Deletes an index rule, and begins to take what it indexed from its users. Outcome: `Flag`, whether
+    /// there was one. No other op may be applied at the same time.
+    RuleDelete {
+        /// The rule's name.
+        name: &'a [u8],
+    },
+    /// Indexes some of what was stored before a rule was set or deleted: one slice that
+    /// [`Engine::index_slice`](crate::Engine::index_slice) found. Outcome: `Integer`, how many entries have
+    /// another owner now.
+    RuleIndex {
+        /// What it is a slice of.
+        job: u64,
+        /// The keys.
+        keys: Vec<Key<'a>>,
+        /// Whether it is the last one.
+        done: bool,
+    },
 }
 
 impl Op<'_> {
@@ -446,6 +471,9 @@ impl Op<'_> {
                 | Self::SessionRevokeOwned { .. }
                 | Self::SessionRevokeUser { .. }
                 | Self::SessionRevokeAll
+                | Self::RuleSet { .. }
+                | Self::RuleDelete { .. }
+                | Self::RuleIndex { .. }
         )
     }
 }

@@ -85,6 +85,10 @@ pub enum Refusal {
     VersionMismatch(u32),
     /// A session of this id exists already; creating never overwrites (requirement R2).
     SessionExists,
+    /// The key was ended a moment ago, and its rule answers writes with this.
+    Revoked,
+    /// There are as many index rules as there may be.
+    TooManyRules,
     /// The user has as many sessions as the cap allows; how many is given.
     SessionLimit(u32),
 }

@@ -7,9 +7,10 @@ mod model;
 
 use std::collections::BTreeSet;
 
+use hallpass_engine::rule::{IndexCursor, IndexState};
 use hallpass_engine::snapshot::{Snapshot, restore, to_bytes};
 use hallpass_engine::{
-    Config, Engine, HashSeed, Key, Op, Outcome, SessionHash, Stamp, Touch, Value, Words,
+    Config, Engine, HashSeed, Key, Op, Outcome, SessionHash, Stamp, Touch, UserEntry, Value, Words,
 };
 use model::step::{DATABASES, KEYS, Move, Step, USERS, ids, steps};
 use model::{Bytes, Content, Model};
@@ -94,6 +95,19 @@ fn compare(engine: &Engine, model: &Model) {
             }
         }
         assert_eq!(listed, model.sessions_of(user).into_iter().collect(), "list of {user:?}");
+        let (mut keys, mut cursor) = (BTreeSet::new(), 0);
+        loop {
+            cursor = engine.entries_of(user, cursor, 2, now, |entry| {
+                if let UserEntry::Key(key) = entry {
+                    assert!(keys.insert((key.db, key.key.to_vec())), "a key is listed once");
+                }
+            });
+            if cursor == 0 {
+                break;
+            }
+        }
+        let owned = model.keys.iter().filter(|(_, held)| held.owner.as_deref() == Some(user));
+        assert_eq!(keys, owned.map(|(name, _)| name.clone()).collect(), "keys of {user:?}");
     }
 }
 
@@ -148,6 +162,7 @@ struct Run<'e> {
     engines: [&'e Engine; 2],
     model: Model,
     image: Option<Image<'e>>,
+    cursor: IndexCursor,
 }
 
 /// A snapshot in progress, and what it has to show.
@@ -191,6 +206,7 @@ impl Run<'_> {
                     check_restored(&bytes, &self.model, self.engines[1].digest(now));
                 }
             }
+            Move::Index => self.index(),
             Move::Op => self.apply(step),
         }
     }
@@ -212,6 +228,19 @@ impl Run<'_> {
         assert_eq!(outcome, same, "seed, shards and sweeps do not show in an outcome: {step:?}");
         let expected = step.with_op(first.seed(), now, |op| self.model.apply(op, now, &outcome));
         assert_eq!(outcome, expected, "{step:?}");
+    }
+
+    /// A slice that one of them found is applied by all.
+    fn index(&mut self) {
+        let now = self.now();
+        let [first, second] = self.engines;
+        let Some(slice) = second.index_slice(&mut self.cursor, now) else { return };
+        let outcome = first.apply(&slice.op(first.seed()), now);
+        assert_eq!(second.apply(&slice.op(second.seed()), now), outcome);
+        assert_eq!(self.model.apply(&slice.op(first.seed()), now, &outcome), outcome);
+        if first.rules().iter().all(|rule| rule.state == IndexState::Ready) {
+            self.model.check_index();
+        }
     }
 
     fn go_on_with_snapshot(&mut self) {
@@ -271,7 +300,12 @@ fn empties(engine: &Engine, now: Stamp) {
 fn run(steps: &[Step]) {
     let engines = [engine(3, 4), engine(1_000_003, 1)];
     let model = Model { now: 1_700_000_000_000, ..Model::default() };
-    let mut run = Run { engines: [&engines[0], &engines[1]], model, image: None };
+    let mut run = Run {
+        engines: [&engines[0], &engines[1]],
+        model,
+        image: None,
+        cursor: IndexCursor::default(),
+    };
     for step in steps {
         run.take(step);
         compare(run.engines[0], &run.model);

@@ -13,16 +13,16 @@ use damage::{LARGEST, Watched, damage, roll};
 use hallpass_engine::op::DecodeError;
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};
 use hallpass_engine::{
-    Cap, Combination, Condition, Config, Deadline, Due, Engine, ExpireCondition, Fingerprint,
-    HashSeed, Key, Limits, Op, OpDecoder, OpFault, SessionHash, Side, SizeLimits, SortedAddOptions,
-    SortedEnd, SortedRange, Stamp, Words,
+    Cap, Combination, Condition, Config, Deadline, Decoder, Due, Engine, ExpireCondition,
+    FenceReply, Fingerprint, HashSeed, Key, Limits, Op, OpDecoder, OpFault, Rule, SessionHash,
+    Side, SizeLimits, SortedAddOptions, SortedEnd, SortedRange, Source, Stamp, Words,
 };
 use model::step::Step;
 use proptest::prelude::*;
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.ops");
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
-const KINDS: u8 = 42;
+const KINDS: u8 = 45;
 
 #[global_allocator]
 static WATCHED: Watched = Watched;
@@ -100,6 +100,32 @@ impl Parts {
                 lex(&self.texts[1], self.flags >> 3),
                 lex(&self.texts[2], self.flags >> 5),
             ),
+        }
+    }
+
+    fn rule(&self) -> Rule {
+        let named = |front: &str, text: &[u8]| [front.as_bytes(), text].concat();
+        let mut decoders = vec![
+            Decoder::Base64,
+            Decoder::Url,
+            Decoder::Json,
+            Decoder::JavaString,
+            Decoder::Strip(self.texts[2].clone()),
+            [Decoder::Php, Decoder::PhpSession, Decoder::Django, Decoder::MessagePack]
+                [usize::from(self.flags) % 4]
+                .clone(),
+        ];
+        decoders.drain(..usize::from(self.flags >> 4) % 6);
+        Rule {
+            name: named("rule ", &self.texts[0]),
+            keys: named("*", &self.texts[1]),
+            source: Source {
+                field: self.bit(1).then(|| self.texts[1].clone()),
+                decoders,
+                pointer: Some(named("/", &self.texts[2])),
+            },
+            fence_millis: self.numbers.0 % 3_600_001,
+            fence_reply: if self.bit(2) { FenceReply::Error } else { FenceReply::Ok },
         }
     }
 
@@ -248,6 +274,9 @@ impl Parts {
                 },
                 replace: self.bit(5),
             },
+            42 => Op::RuleSet { rule: Box::new(self.rule()) },
+            43 => Op::RuleDelete { name: second },
+            44 => Op::RuleIndex { job: large, keys: vec![key, other], done: self.bit(0) },
             _ => {
                 let fingerprint = |number| Fingerprint(u128::from(number) << 64 | 1);
                 let mut keys = vec![(key, fingerprint(number)), (other, fingerprint(large))];
@@ -308,6 +337,9 @@ fn name(op: &Op<'_>) -> &'static str {
         Op::SessionRevokeOwned { .. } => "SessionRevokeOwned",
         Op::SessionRevokeUser { .. } => "SessionRevokeUser",
         Op::SessionRevokeAll => "SessionRevokeAll",
+        Op::RuleSet { .. } => "RuleSet",
+        Op::RuleDelete { .. } => "RuleDelete",
+        Op::RuleIndex { .. } => "RuleIndex",
     }
 }
 
@@ -361,7 +393,7 @@ fn version_1_is_read() {
         assert_eq!(hex(&encoded(&op)), digits, "and written as ever");
         names.insert(name(&op));
     }
-    assert_eq!(names.len(), 46, "every op is in the fixture");
+    assert_eq!(names.len(), 49, "every op is in the fixture");
 }
 
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
@@ -450,7 +482,7 @@ fn errors_say_what_and_where() {
     };
     assert_eq!(decode(&[]), DecodeError::Truncated { at: 0, tag: 0 });
     assert_eq!(decode(&[2, 99]), DecodeError::Version { version: 2 });
-    for tag in [0, 17, 31, 36, 47, 53, 79, 87, 95, 106, 255] {
+    for tag in [0, 17, 31, 36, 47, 53, 79, 87, 95, 106, 111, 115, 255] {
         assert_eq!(decode(&[1, tag]), DecodeError::UnknownTag { at: 1, tag });
         assert!(decode(&[1, tag]).to_string().contains(&format!("tag {tag}, at byte 1")));
     }

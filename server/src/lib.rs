@@ -15,7 +15,6 @@ pub mod dispatch;
 pub mod embedded;
 pub mod error;
 mod gate;
-pub mod glob;
 pub mod keyspace;
 pub mod log;
 mod maintenance;
@@ -37,5 +36,6 @@ pub mod transaction;
 
 pub use embedded::Embedded;
 pub use error::StartError;
+pub use hallpass_engine::glob;
 pub use node::Node;
 pub use server::Server;

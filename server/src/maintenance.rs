@@ -1,4 +1,5 @@
-//! Maintenance: a thread of its own that sweeps the store and looks after clients that are idle or too large.
+//! Maintenance: a thread of its own that sweeps the store, indexes it and looks after clients that are idle or
+//! too large.
 //!
 //! Sweeping frees memory only; what has expired or was revoked is invisible without it. It works in
 //! slices, so that no request waits long for a shard, and more often while there is a backlog.
@@ -8,6 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hallpass_engine::Stamp;
+use hallpass_engine::rule::IndexCursor;
 
 use crate::client_memory;
 use crate::state::ServerState;
@@ -30,11 +32,13 @@ const PREFETCH_BYTES: u64 = 4 << 20;
 /// Runs until the server stops.
 pub(crate) fn run(server: &Arc<ServerState>) {
     let mut clients_at = server.clock.now();
+    let mut cursor = IndexCursor::default();
     while !server.shutdown.has_begun() {
         let now = server.clock.now();
         // In a cluster, what is swept must be what every node agrees has expired.
         let expired_by = server.cluster.get().map_or(now, |cluster| cluster.applied_stamp());
         let swept = server.engine.sweep(expired_by, SLICE_ENTRIES_MAX);
+        let indexes = server.cluster.get().is_none() && index(server, &mut cursor, now);
         let memory = server.engine.memory_bytes();
         server.memory_peak.fetch_max(memory, Ordering::Relaxed);
         let prefetch = memory > PREFETCH_BYTES;
@@ -46,8 +50,24 @@ pub(crate) fn run(server: &Arc<ServerState>) {
             close_idle_clients(server, now);
         }
         client_memory::keep_within_limit(server);
-        std::thread::park_timeout(if swept.more { BUSY } else { IDLE });
+        std::thread::park_timeout(if swept.more || indexes { BUSY } else { IDLE });
     }
+}
+
+/// Indexes a slice of what was stored before a rule was set; whether there is more. A cluster does it
+/// through the log.
+fn index(server: &ServerState, cursor: &mut IndexCursor, now: Stamp) -> bool {
+    if cursor.begins(&server.engine) {
+        // A request that began before the rule was there knows nothing of it: the pass begins after it.
+        drop(server.gate.close_soon());
+    }
+    let Some(slice) = server.engine.index_slice(cursor, now) else { return false };
+    if !slice.is_empty() {
+        // A stamp of its own: what was applied since `now` must not come after it.
+        let _inside = server.gate.enter_soon();
+        server.engine.apply(&slice.op(server.engine.seed()), server.clock.now());
+    }
+    true
 }
 
 fn close_idle_clients(server: &ServerState, now: Stamp) {

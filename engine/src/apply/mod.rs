@@ -15,6 +15,7 @@ mod string;
 use crate::engine::Engine;
 use crate::op::Op;
 use crate::outcome::{Outcome, Refusal};
+use crate::rule::{index, write};
 use crate::session;
 use crate::time::Stamp;
 
@@ -25,13 +26,18 @@ pub(crate) fn apply(engine: &Engine, op: &Op<'_>, now: Stamp) -> Outcome {
     {
         return refusal.into();
     }
-    match run(engine, op, now) {
+    let applied = if engine.store.rules.active() {
+        write::apply(engine, op, now)
+    } else {
+        run(engine, op, now)
+    };
+    match applied {
         Ok(outcome) => outcome,
         Err(refusal) => refusal.into(),
     }
 }
 
-fn run(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, Refusal> {
+pub(crate) fn run(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, Refusal> {
     let store = &engine.store;
     match op {
         Op::Set { .. } => string::set(engine, op, now),
@@ -95,5 +101,9 @@ fn run(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, Refusal> {
             Ok(session::revoke::revoke_user(store, user, *except, now))
         }
         Op::SessionRevokeAll => Ok(session::revoke::revoke_all(engine, now)),
+
+        Op::RuleSet { rule } => index::set(engine, rule, now),
+        Op::RuleDelete { name } => Ok(index::delete(engine, name, now)),
+        Op::RuleIndex { job, keys, done } => Ok(index::apply(engine, *job, keys, *done, now)),
     }
 }

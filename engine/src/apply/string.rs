@@ -4,6 +4,7 @@ use crate::engine::Engine;
 use crate::key::{Key, Words};
 use crate::op::{Condition, Deadline, Op};
 use crate::outcome::{Outcome, Refusal};
+use crate::session::create::look_once_when_many;
 use crate::store::Store;
 use crate::store::record::{Kind, Record};
 use crate::store::scope::{Live, Scope, Spot};
@@ -43,6 +44,9 @@ pub(super) fn set(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, R
     };
     if deadline.alive_at(now) {
         put(&mut scope, key, live, (value, deadline), owner_name)?;
+        if let Some(name) = owner_name {
+            look_once_when_many(&mut scope, name);
+        }
     } else if let Some(live) = live {
         // Redis does the same: a deadline in the past deletes.
         scope.remove(live);

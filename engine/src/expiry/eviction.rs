@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::engine::Eviction;
 use crate::key::{Key, SessionHash};
 use crate::outcome::Refusal;
+use crate::rule::fence;
 use crate::store::Store;
 use crate::store::scope::{Scope, Spot};
 use crate::time::Stamp;
@@ -56,6 +57,9 @@ fn soonest(store: &Store, cursor: &AtomicUsize) -> Option<Victim> {
         for slot in shard.wheel.soonest(&shard.slots, ENTRIES_A_SHARD) {
             let Some(record) = shard.slots.get(slot) else { continue };
             let deadline = shard.deadline_of(record);
+            if record.is_fence() {
+                continue;
+            }
             if deadline.is_never() || best.as_ref().is_some_and(|(best, _)| *best <= deadline) {
                 continue;
             }
@@ -74,6 +78,9 @@ fn evict(store: &Store, victim: &Victim, now: Stamp) {
     match victim {
         Victim::Key(db, name) => {
             let key = Key::new(&store.seed, *db, name);
+            if store.rules.active() {
+                fence::leave(store, &key, now);
+            }
             let mut scope = Scope::of(store, &[Spot::Key(key)], None, now);
             if let Some(live) = scope.find(&key) {
                 scope.evict(live);

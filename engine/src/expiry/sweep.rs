@@ -9,6 +9,7 @@ use crate::engine::Swept;
 use crate::expiry::wheel::Next;
 use crate::key::{Key, SessionHash};
 use crate::observe::Change;
+use crate::rule::fence;
 use crate::store::Store;
 use crate::store::record::Record;
 use crate::store::scope::{Scope, Spot};
@@ -60,7 +61,7 @@ fn sweep_shards(store: &Store, now: Stamp, entries_max: usize) -> Swept {
         }
     }
     for users in 0..store.users.len() {
-        while let Some((revoked, looked)) = revoke_slice(store, users) {
+        while let Some((revoked, looked)) = revoke_slice(store, users, now) {
             swept.revoked += revoked;
             looked_at += looked;
             if looked_at >= entries_max {
@@ -126,6 +127,9 @@ fn reclaim(store: &Store, entry: &Owned, now: Stamp) -> bool {
     match entry {
         Owned::Key(db, name) => {
             let key = Key::new(&store.seed, *db, name);
+            if store.rules.active() {
+                return fence::leave(store, &key, now);
+            }
             Scope::of(store, &[Spot::Key(key)], None, now).reap_key(&key)
         }
         Owned::Session(id) => Scope::of(store, &[Spot::Session(*id)], None, now).reap_session(id),
@@ -151,7 +155,7 @@ pub(crate) fn reclaim_expired(store: &Store, now: Stamp) {
 }
 
 /// Reclaims one slice of revoked sessions, and how many were looked at; `None` when the shard has none.
-fn revoke_slice(store: &Store, index: usize) -> Option<(u64, usize)> {
+fn revoke_slice(store: &Store, index: usize, now: Stamp) -> Option<(u64, usize)> {
     let mut scope = Scope::of_user_shard(store, index);
     let stale = scope.take_stale_alone(index, SLICE);
     if !stale.is_empty() {
@@ -165,6 +169,9 @@ fn revoke_slice(store: &Store, index: usize) -> Option<(u64, usize)> {
     let locations: Vec<_> = user.sessions().after(0).take(SLICE).collect();
     let mut revoked = 0;
     for location in locations {
+        if store.rules.active() {
+            fence::leave_at(store, location, now);
+        }
         revoked += scope.with_shard(location.shard(), |scope| {
             u64::from(scope.reclaim_revoked(location.slot(), user))
         });

@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use super::{Op, SortedRange};
 use crate::key::{Key, Words};
+use crate::rule::RuleFault;
 use crate::store::record::DATA_BYTES_MAX;
 use crate::value::sorted::ScoreBound;
 
@@ -29,6 +30,9 @@ pub enum OpFault {
     /// A score that is not a number.
     #[error("a score that is not a number")]
     ScoreNotANumber,
+    /// A rule that cannot be kept.
+    #[error("an index rule that is none: {0}")]
+    Rule(RuleFault),
     /// A database there is not.
     #[error("database {0}; there are 16")]
     NoSuchDatabase(u8),
@@ -112,6 +116,9 @@ impl Op<'_> {
             | Self::SessionRotate { .. }
             | Self::SessionRevoke { .. }
             | Self::SessionRevokeAll => Ok(()),
+            Self::RuleSet { rule } => rule.check().map_err(OpFault::Rule),
+            Self::RuleDelete { name } => user(name),
+            Self::RuleIndex { keys, .. } => keys.iter().try_for_each(name),
         }
     }
 }

@@ -158,7 +158,8 @@ impl<'a> Reader<'a, '_> {
             tag::HASH_SET..tag::SORTED_ADD => self.hash_or_set_op(spans),
             tag::SORTED_ADD..tag::LIST_PUSH => self.sorted_op(spans),
             tag::LIST_PUSH..tag::SESSION_CREATE => self.list_op(spans),
-            _ => self.session_op(spans),
+            tag::SESSION_CREATE..tag::RULE_SET => self.session_op(spans),
+            _ => self.rule_op(),
         }
     }
 
@@ -243,6 +244,26 @@ impl<'a> Reader<'a, '_> {
                 };
                 let (replace, is_collection) = (flags & 1 << 2 != 0, flags & 1 << 3 != 0);
                 Op::Restore { key, value, is_collection, deadline, replace }
+            }
+            _ => return Err(self.unknown()),
+        })
+    }
+
+    fn rule_op(&mut self) -> Result<Op<'a>, DecodeError> {
+        Ok(match self.tag {
+            tag::RULE_SET => match crate::rule::decode(&mut self.rest) {
+                Some(rule) => Op::RuleSet { rule: Box::new(rule) },
+                None => return Err(self.invalid("rule")),
+            },
+            tag::RULE_DELETE => Op::RuleDelete { name: self.bytes()? },
+            tag::RULE_INDEX => {
+                let (done, job) = (self.flag()?, self.number()?);
+                let count = self.count(KEY_BYTES_MIN)?;
+                let mut keys = Vec::with_capacity(count);
+                for _ in 0..count {
+                    keys.push(self.key()?);
+                }
+                Op::RuleIndex { job, keys, done }
             }
             _ => return Err(self.unknown()),
         })

@@ -45,6 +45,9 @@ impl Op<'_> {
             | Op::SessionRevokeOwned { .. }
             | Op::SessionRevokeUser { .. }
             | Op::SessionRevokeAll => writer.session_op(self),
+            Op::RuleSet { .. } | Op::RuleDelete { .. } | Op::RuleIndex { .. } => {
+                writer.rule_op(self);
+            }
             Op::ListPush { .. }
             | Op::ListPop { .. }
             | Op::ListTrim { .. }
@@ -77,6 +80,25 @@ struct Writer<'o> {
 }
 
 impl Writer<'_> {
+    fn rule_op(&mut self, op: &Op<'_>) {
+        match op {
+            Op::RuleSet { rule } => {
+                self.byte(tag::RULE_SET);
+                crate::rule::encode(rule, self.out);
+            }
+            Op::RuleDelete { name } => {
+                self.byte(tag::RULE_DELETE).bytes(name);
+            }
+            Op::RuleIndex { job, keys, done } => {
+                self.byte(tag::RULE_INDEX).flag(*done).number(*job).number(keys.len() as u64);
+                for key in keys {
+                    self.key(key);
+                }
+            }
+            _ => unreachable_op(),
+        }
+    }
+
     fn key_op(&mut self, op: &Op<'_>) {
         match op {
             Op::Set { key, value, deadline, condition, owner, get } => {

@@ -53,3 +53,7 @@ pub(super) const SESSION_REVOKE: u8 = 102;
 pub(super) const SESSION_REVOKE_OWNED: u8 = 103;
 pub(super) const SESSION_REVOKE_USER: u8 = 104;
 pub(super) const SESSION_REVOKE_ALL: u8 = 105;
+
+pub(super) const RULE_SET: u8 = 112;
+pub(super) const RULE_DELETE: u8 = 113;
+pub(super) const RULE_INDEX: u8 = 114;

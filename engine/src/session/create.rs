@@ -29,7 +29,7 @@ pub(crate) fn create(store: &Store, op: &Op<'_>, now: Stamp) -> Result<Outcome, 
 
 /// A user who has just got many sessions: looks once until when they live, while that is cheap, so that
 /// no count and no logout everywhere has to later, when they are a hundred thousand (promise 2).
-fn look_once_when_many(scope: &mut Scope<'_>, name: UserName<'_>) {
+pub(crate) fn look_once_when_many(scope: &mut Scope<'_>, name: UserName<'_>) {
     if let Some(user) = scope.find_record(name)
         && user.sessions().has_just_become_many()
     {

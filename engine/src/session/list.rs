@@ -5,8 +5,9 @@
 //! set until the sweep, so each session's deadline is asked (promise 3) — except where the set knows
 //! that none of them can have passed.
 
-use crate::engine::SessionView;
+use crate::engine::{KeyView, UserEntry};
 use crate::key::SessionHash;
+use crate::rule::fence;
 use crate::session::read::view;
 use crate::store::Store;
 use crate::store::record::{Kind, Record};
@@ -113,14 +114,13 @@ pub(crate) fn count(store: &Store, user: &[u8], now: Stamp) -> u64 {
     }
 }
 
-/// See [`crate::Engine::sessions_of`].
+/// See [`crate::Engine::entries_of`]. `visit` says whether the entry counts.
 pub(crate) fn visit(
     store: &Store,
     user: &[u8],
-    cursor: u64,
-    count: usize,
+    (cursor, count): (u64, usize),
     now: Stamp,
-    mut visit: impl FnMut(SessionView<'_>),
+    mut visit: impl FnMut(UserEntry<'_>) -> bool,
 ) -> u64 {
     let name = UserName::new(&store.seed, user);
     let users = store.lock_users(name.hash);
@@ -138,11 +138,16 @@ pub(crate) fn visit(
         }
         let shard = store.shards[location.shard()].lock.read();
         if let Some(record) = shard.slots.get(location.slot())
-            && record.kind() == Kind::Session
             && shard.is_live(record, epoch, now)
         {
-            visit(view(&shard, record));
-            visited += 1;
+            let entry = if record.kind() == Kind::Session {
+                UserEntry::Session(view(&shard, record))
+            } else {
+                let (db, key) = (record.db(), record.key_bytes());
+                let (handle, expires) = (fence::id_of(db, key), record.deadline());
+                UserEntry::Key(KeyView { handle, db, key, expires })
+            };
+            visited += usize::from(visit(entry));
         }
     }
     0

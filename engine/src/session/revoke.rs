@@ -144,6 +144,9 @@ pub(crate) fn revoke_all(engine: &Engine, now: Stamp) -> Outcome {
     for users in &mut users {
         users.set_aside_all(epoch);
     }
+    if store.rules.active() {
+        store.rules.note_epoch_ended(epoch, now);
+    }
     store.generations.fetch_add(1, Ordering::Relaxed);
     store.epoch.fetch_add(1, Ordering::AcqRel);
     Outcome::Integer(live as i64)

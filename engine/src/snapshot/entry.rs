@@ -6,15 +6,20 @@
 //!   1 collection  database key deadline owner collection
 //!   2 session     hash[16] user generation created seen authenticated idle lifetime version meta data
 //!   3 alias       hash[16] hash[16] created deadline
+//!   4 rules       index rules and what is to be indexed: once, in front of all others
 //! owner: 0, or 1 user generation.  deadline: milliseconds, 2^44 - 1 for never
 //! ```
 
 use crate::key::SessionHash;
 use crate::op::Limits;
+use crate::rule::fence::Fence;
 use crate::session::limits::LimitsTable;
 use crate::store::record::{Kind, Record};
 use crate::time::Stamp;
 use crate::varint;
+
+/// The kind of the entry that is no record.
+const RULES: u8 = 4;
 
 /// An entry read back, borrowed from the snapshot's bytes.
 pub(crate) enum Entry<'a> {
@@ -34,6 +39,7 @@ pub(crate) enum Entry<'a> {
         created: Stamp,
         deadline: Stamp,
     },
+    Rules(&'a [u8]),
 }
 
 /// A session read back.
@@ -56,7 +62,7 @@ impl Entry<'_> {
         match self {
             Self::Plain { owner, .. } => owner.map_or(0, |(_, generation)| generation),
             Self::Session(session) => session.generation,
-            Self::Alias { .. } => 0,
+            Self::Alias { .. } | Self::Rules(_) => 0,
         }
     }
 }
@@ -110,6 +116,21 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends the fence that a dead record stands for.
+pub(crate) fn encode_fence(fence: &Fence, out: &mut Vec<u8>) {
+    out.push(Kind::Alias as u8);
+    out.extend_from_slice(&fence.id.0);
+    out.extend_from_slice(&fence.mark().0);
+    varint::push(out, Stamp::NEVER.millis());
+    varint::push(out, fence.until.millis());
+}
+
+/// Appends the rules.
+pub(crate) fn encode_rules(rules: &[u8], out: &mut Vec<u8>) {
+    out.push(RULES);
+    bytes(out, rules);
+}
+
 /// Takes one entry off the front; `None` when the bytes are not one.
 pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
     let kind = take::<1>(rest)?[0];
@@ -147,6 +168,7 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
             created: take_stamp(rest)?,
             deadline: take_stamp(rest)?,
         },
+        RULES => Entry::Rules(take_bytes(rest)?),
         _ => return None,
     })
 }

@@ -14,6 +14,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::{BLOCK_BYTES, entry};
+use crate::rule::fence::Fence;
+use crate::rule::registry::Registry;
 use crate::session::limits::LimitsTable;
 use crate::store::record::Record;
 use crate::store::shard::deadline_of;
@@ -29,13 +31,24 @@ pub(crate) struct Instant {
     pub(crate) epoch: u32,
     /// Addresses of the incarnations that were logged out after the instant.
     pub(crate) retired: Mutex<Vec<u64>>,
+    /// What a dead record may stand for.
+    rules: Arc<Registry>,
     /// What shards wrote to the side, until the next slice takes it. Nothing is locked below it.
     pub(crate) side: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Instant {
-    pub(crate) fn new(now: Stamp, epoch: u32) -> Self {
-        Self { now, epoch, retired: Mutex::default(), side: Mutex::default() }
+    pub(crate) fn new(now: Stamp, epoch: u32, rules: Arc<Registry>) -> Self {
+        Self { now, epoch, rules, retired: Mutex::default(), side: Mutex::default() }
+    }
+
+    /// The fence that a record stood for which was dead.
+    fn fence_left_by(&self, record: Record) -> Option<Fence> {
+        if !self.rules.active() {
+            return None;
+        }
+        let fence = self.rules.fence_left_by(record, self.epoch);
+        fence.filter(|fence| fence.until.alive_at(self.now))
     }
 
     fn was_live(&self, limits: &LimitsTable, record: Record) -> bool {
@@ -118,6 +131,9 @@ impl ShardImage {
     fn write(&mut self, record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
         if self.instant.was_live(limits, record) {
             entry::encode(record, limits, out);
+            self.entries += 1;
+        } else if let Some(fence) = self.instant.fence_left_by(record) {
+            entry::encode_fence(&fence, out);
             self.entries += 1;
         }
     }

@@ -5,6 +5,7 @@ use super::entry::Entry;
 use super::framing::{Framing, Sink};
 use crate::engine::SizeLimits;
 use crate::key::DATABASES;
+use crate::rule::registry;
 use crate::time::Stamp;
 use crate::value::{Collection, ValueSeed};
 
@@ -72,6 +73,10 @@ pub(super) fn check(entry: &Entry<'_>, sizes: &SizeLimits, at: usize) -> Result<
                 && session.user.len() <= sizes.user_bytes_max
         }
         Entry::Alias { .. } => true,
+        Entry::Rules(rules) => {
+            registry::decode(rules).ok_or(RestoreError::Damaged(at))?;
+            true
+        }
     };
     if fits { Ok(()) } else { Err(RestoreError::OverLimit(at)) }
 }

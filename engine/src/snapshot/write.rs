@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::image::{Instant, ShardImage};
-use super::{BLOCK_BYTES, MAGIC, VERSION};
+use super::{BLOCK_BYTES, MAGIC, VERSION, entry};
 use crate::engine::Engine;
 use crate::time::Stamp;
 use crate::varint;
@@ -49,12 +49,13 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
         if current.is_some() {
             return None;
         }
-        let instant = Arc::new(Instant::new(now, store.epoch()));
+        let instant = Arc::new(Instant::new(now, store.epoch(), Arc::clone(&store.rules)));
         for shard in &mut shards {
             shard.image = Some(Box::new(ShardImage::new(Arc::clone(&instant), &shard.slots)));
         }
         *current = Some(Arc::clone(&instant));
         let generations = store.generations.load(Ordering::Relaxed);
+        let rules = store.rules.encode();
         drop((current, shards, users));
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -62,7 +63,12 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
         varint::push(&mut header, now.millis());
         varint::push(&mut header, generations);
         close_block(&mut header, out);
-        Some(Self { engine, instant, shard: 0, block: Vec::new(), entries: 0, done: false })
+        let (mut block, mut entries) = (Vec::new(), 0);
+        if !rules.is_empty() {
+            entry::encode_rules(&rules, &mut block);
+            entries += 1;
+        }
+        Some(Self { engine, instant, shard: 0, block, entries, done: false })
     }
 
     /// Appends about one block to `out`, and whatever was written to the side since the last slice;

@@ -3,7 +3,7 @@
 //! A shard is a [`table`] from key hash to slot number, [`slots`] from number to record, a timing wheel
 //! threaded through the slots, and counts. Records are single allocations from the [`arena`].
 //!
-//! Lock order, written down once: user shards in ascending order, then key shards in ascending order,
+//! Lock order, written down once: stripes of index rules in ascending order, then user shards in ascending order, then key shards in ascending order,
 //! then an arena class, then the arena's pages. Whoever finds out under a key shard's lock that it needs
 //! a user's lets go of it, takes the user's first and looks again ([`scope`]).
 
@@ -29,6 +29,7 @@ use self::shard::Shard;
 use self::table::Table;
 use crate::key::HashSeed;
 use crate::observe::Observed;
+use crate::rule::registry::Registry;
 use crate::snapshot::image::Instant;
 use crate::user::shard::{UserName, UserShard};
 
@@ -58,6 +59,8 @@ pub(crate) struct Store {
     pub(crate) snapshot_instant: Mutex<Option<Arc<Instant>>>,
     /// Who is told of changes.
     pub(crate) observed: Observed,
+    /// Whose sessions plain keys are.
+    pub(crate) rules: Arc<Registry>,
     shard_shift: u32,
 }
 
@@ -108,6 +111,7 @@ impl Store {
             memory_bytes: AtomicU64::new(0),
             snapshot_instant: Mutex::new(None),
             observed: Observed::default(),
+            rules: Arc::default(),
             shard_shift: 64 - shards.trailing_zeros(),
         }
     }
@@ -180,6 +184,7 @@ impl Store {
             crate::user::shard::free(&self.arena, user);
         }
         self.memory_bytes.store(0, Ordering::Relaxed);
+        self.rules.forget_ended();
         self.observed.tell_flushed(None);
     }
 

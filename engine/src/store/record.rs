@@ -30,6 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::arena::{Arena, rounded};
 use crate::key::{Key, SessionHash};
+use crate::rule::fence::Fence;
 use crate::time::Stamp;
 use crate::user::record::UserRecord;
 use crate::value::Collection;
@@ -284,6 +285,16 @@ impl Record {
         record.put(STANDS_FOR_OFFSET, stands_for.0);
         record.put(ALIAS_CREATED_OFFSET, low_six(created.millis()));
         record
+    }
+
+    /// What keeps a key dead for a while after it was ended: an alias that stands for nothing.
+    pub(crate) fn fence(arena: &Arena, fence: &Fence) -> Self {
+        Self::alias(arena, fence.id, (fence.mark(), Stamp::NEVER), fence.until)
+    }
+
+    /// Whether it is a fence. No session began at the end of time.
+    pub(crate) fn is_fence(self) -> bool {
+        self.kind() == Kind::Alias && self.created() == Stamp::NEVER
     }
 
     /// Frees the record and, for a collection, what it holds.

@@ -28,6 +28,7 @@ use crate::user::sessions::Location;
 use crate::user::shard::{
     Held, UserName, UserShard, cost_bytes as user_cost_bytes, free as free_user,
 };
+use crate::value::{Collection, ListValue};
 
 /// Something an op is about.
 #[derive(Clone, Copy)]
@@ -321,6 +322,9 @@ impl<'e> Scope<'e> {
         let store = self.store;
         if let Some((_, users)) = self.users.iter_mut().find(|(at, _)| *at == index) {
             users.drop_revoked();
+            if store.rules.active() {
+                store.rules.forget_ended_user(user);
+            }
             self.memory_delta -= user_cost_bytes(user) as i64;
             free_user(&store.arena, user);
         }
@@ -404,11 +408,41 @@ impl<'e> Scope<'e> {
 
     /// Puts another record of the same key or id in a live one's place, keeping slot and owner.
     pub(crate) fn replace(&mut self, live: Live, record: Record) {
+        self.put_in_place(live, record);
+        self.store.observed.tell(Change::Written, record);
+    }
+
+    fn put_in_place(&mut self, live: Live, record: Record) {
         let now = self.now;
         let old = self.shards[live.shard].1.replace(live.slot, record, now);
         self.memory_delta += Shard::cost_bytes(record) as i64 - Shard::cost_bytes(old) as i64;
-        self.store.observed.tell(Change::Written, record);
         self.free(old);
+    }
+
+    /// Gives a live plain record to a user, or takes it from the one it has. The scope was opened with
+    /// that user.
+    pub(crate) fn give(&mut self, live: Live, key: &Key<'_>, name: Option<UserName<'_>>) {
+        let store = self.store;
+        let (deadline, location) = (live.record.deadline(), self.location(live));
+        let before = live.record.user();
+        let after = name.map(|name| self.user(name));
+        let record = if live.record.kind() == Kind::Collection {
+            // The old record keeps an empty list until it goes in this step.
+            self.shards[live.shard].1.before_change(live.slot);
+            let collection = live.record.as_collection_mut();
+            let taken = std::mem::replace(collection, Collection::List(ListValue::new()));
+            self.memory_delta += collection.memory_bytes() as i64 - taken.memory_bytes() as i64;
+            Record::collection(&store.arena, key, Box::new(taken), deadline, after)
+        } else {
+            Record::string(&store.arena, key, live.record.value(), deadline, after)
+        };
+        self.put_in_place(live, record);
+        if let Some(user) = after {
+            self.link(user, location, deadline);
+        }
+        if let Some(user) = before {
+            self.unlink(user, location);
+        }
     }
 
     /// Tells the observer that a live record was written to in place.
@@ -518,6 +552,9 @@ impl<'e> Scope<'e> {
         if let Some(instant) = &*store.snapshot_instant.lock() {
             // To the snapshot in progress its sessions are still live.
             instant.retired.lock().push(user.address());
+        }
+        if store.rules.active() {
+            store.rules.note_ended(user, self.now);
         }
         let count = user.sessions().len() as u64;
         let users = self.users_of(user);

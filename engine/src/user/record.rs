@@ -102,6 +102,11 @@ impl UserRecord {
         self.epoch().store(REVOKED, Ordering::Release);
     }
 
+    /// Of which epoch it is, the remainder that is kept; `None` when it was logged out.
+    pub(crate) fn epoch_kept(self) -> Option<u8> {
+        self.epoch().load(Ordering::Acquire).checked_sub(1)
+    }
+
     /// The user's generation.
     pub(crate) fn generation(self) -> u64 {
         six(self.get(GENERATION_OFFSET))

@@ -8,12 +8,13 @@
 
 mod collections;
 mod keys;
+mod rules;
 mod sessions;
 pub mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hallpass_engine::{Limits, Op, Outcome, Refusal, SessionHash, Stamp};
+use hallpass_engine::{Limits, Op, Outcome, Refusal, Rule, SessionHash, Stamp};
 
 pub type Bytes = Vec<u8>;
 pub type Name = (u8, Bytes);
@@ -66,6 +67,13 @@ pub struct Model {
     /// How many logouts of users there were, and of everybody.
     pub drawn: u64,
     pub generations: BTreeMap<Bytes, u64>,
+    /// Index rules, in the order of their names.
+    pub rules: Vec<Rule>,
+    /// What is to be indexed.
+    pub jobs: Vec<rules::Job>,
+    pub last_job: u64,
+    /// Until when a key is fenced, and whether writes to it are refused.
+    pub fences: BTreeMap<Name, (u64, bool)>,
     /// Deadlines that passed: what lies within the wheel's present tick may not be swept yet.
     pub passed: Vec<u64>,
 }
@@ -103,6 +111,7 @@ impl Model {
         self.keys.retain(|_, held| keep(held.deadline));
         self.sessions.retain(|_, session| keep(session.expires()));
         self.aliases.retain(|_, alias| keep(alias.deadline));
+        self.fences.retain(|_, (until, _)| alive(*until, now));
         self.forget_users();
     }
 
@@ -151,7 +160,13 @@ impl Model {
     /// Applies an op to what is live at `now`, which does not run backwards.
     pub fn apply(&mut self, op: &Op<'_>, now: Stamp, observed: &Outcome) -> Outcome {
         self.advance(now.millis());
-        let answer = match op {
+        let answer = self.apply_ruled(op, observed);
+        self.forget_users();
+        answer.unwrap_or_else(Outcome::Refused)
+    }
+
+    fn apply_plain(&mut self, op: &Op<'_>, observed: &Outcome) -> Answer {
+        match op {
             Op::SessionCreate { .. }
             | Op::SessionSave { .. }
             | Op::SessionMeta { .. }
@@ -179,9 +194,7 @@ impl Model {
             | Op::Flush { .. }
             | Op::Unchanged { .. } => self.apply_key(op, observed),
             _ => self.apply_collection(op, observed),
-        };
-        self.forget_users();
-        answer.unwrap_or_else(Outcome::Refused)
+        }
     }
 }
 

@@ -6,8 +6,8 @@ use std::fmt;
 use hallpass_engine::value::sorted::{LexBound, ScoreBound};
 use hallpass_engine::value::{Collection, HashValue, ListValue, SetValue, SortedValue, ValueSeed};
 use hallpass_engine::{
-    Cap, Combination, Condition, Deadline, Due, ExpireCondition, HashSeed, Key, Limits, Op,
-    SessionHash, Side, SortedAddOptions, SortedEnd, SortedRange, Stamp, Words,
+    Cap, Combination, Condition, Deadline, Due, ExpireCondition, FenceReply, HashSeed, Key, Limits,
+    Op, Rule, SessionHash, Side, SortedAddOptions, SortedEnd, SortedRange, Source, Stamp, Words,
 };
 use proptest::prelude::*;
 
@@ -23,8 +23,10 @@ pub const KEYS: [&[u8]; 9] = [
     b"a name that is somewhat longer than the others",
 ];
 pub const DATABASES: [u8; 3] = [0, 1, 15];
-pub const USERS: [&[u8]; 4] = [b"alice", b"bob", b"", b"carol of the long name"];
-const VALUES: [&[u8]; 9] = [
+pub const USERS: [&[u8]; 5] = [b"alice", b"bob", b"", b"carol of the long name", b"10"];
+const VALUES: [&[u8]; 11] = [
+    b"{\"user\":\"alice\"}",
+    b"{\"user\":\"bob\"}",
     b"10",
     b"",
     b"3.5",
@@ -33,7 +35,7 @@ const VALUES: [&[u8]; 9] = [
     b"9223372036854775807",
     b"a value that takes a few more bytes than the smallest size class of the arena holds",
     b"x",
-    b"{\"user\":1}",
+    b"{\"user\":10}",
 ];
 const MEMBERS: [&[u8]; 6] = [b"1", b"2", b"three", b"4", b"-5", b"a member"];
 const NUMBERS: [i64; 8] = [0, 1, 2, 3, -1, -2, 5, i64::MAX];
@@ -107,6 +109,8 @@ pub enum Move {
     Snapshot,
     /// Go through a snapshot at once.
     RoundTrip,
+    /// Index a slice of what was there before a rule.
+    Index,
 }
 
 pub fn step() -> impl Strategy<Value = Step> {
@@ -178,7 +182,8 @@ impl Step {
         let [kind, choice, ..] = self.0;
         match kind {
             0..176 => Move::Op,
-            176..200 => Move::Wait(WAITS[usize::from(choice) % WAITS.len()]),
+            176..184 => Move::Index,
+            184..200 => Move::Wait(WAITS[usize::from(choice) % WAITS.len()]),
             200..222 => Move::Validate(id(choice), self.0[2] & 1 == 1),
             222..234 => Move::Sweep(usize::from(choice) % 8),
             234..240 => Move::Settle,
@@ -190,12 +195,33 @@ impl Step {
     /// Hands the op of this step over, as an engine with `seed` takes it.
     pub fn with_op<R>(&self, seed: &HashSeed, now: Stamp, apply: impl FnOnce(&Op<'_>) -> R) -> R {
         let mut choices = Choices(self.0[1..].iter());
-        match self.0[0] % 44 {
+        match self.0[0] % 46 {
             kind @ 0..14 => with_key_op(kind, &mut choices, seed, now, apply),
             kind @ 14..29 => with_collection_op(kind, &mut choices, seed, apply),
+            44.. => apply(&with_rule_op(&mut choices)),
             kind => with_session_op(kind, &mut choices, apply),
         }
     }
+}
+
+const RULES: [&[u8]; 2] = [b"express", b"spring"];
+const PATTERNS: [&[u8]; 4] = [b"sess:*", b"h", b"sess:1", b"*"];
+const FENCES: [u64; 4] = [0, 60, 5000, 100_000];
+
+fn with_rule_op(choices: &mut Choices<'_>) -> Op<'static> {
+    let name = choices.pick(&RULES);
+    if choices.byte() % 4 == 0 {
+        return Op::RuleDelete { name };
+    }
+    let (keys, fence_millis) = (choices.pick(&PATTERNS).to_vec(), choices.pick(&FENCES));
+    let source = match choices.byte() % 4 {
+        0 => Source { field: Some(MEMBERS[2].to_vec()), ..Source::default() },
+        1 => Source::default(),
+        _ => Source { pointer: Some(b"/user".to_vec()), ..Source::default() },
+    };
+    let fence_reply = if choices.bit(5) { FenceReply::Error } else { FenceReply::Ok };
+    let name = name.to_vec();
+    Op::RuleSet { rule: Box::new(Rule { name, keys, source, fence_millis, fence_reply }) }
 }
 
 fn with_key_op<R>(

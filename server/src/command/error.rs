@@ -138,6 +138,8 @@ fn write_refusal(refusal: Refusal, text: &mut Vec<u8>) {
             text.extend_from_slice(b"VERSION the session has moved on to version ");
             return text.extend_from_slice(format_i64(version.into()).as_bytes());
         }
+        Refusal::Revoked => "REVOKED the session of this key was ended a moment ago",
+        Refusal::TooManyRules => "ERR there are as many index rules as there may be",
         Refusal::SessionLimit(sessions) => {
             text.extend_from_slice(b"SESSIONLIMIT the user has as many sessions as allowed: ");
             return text.extend_from_slice(format_i64(sessions.into()).as_bytes());

@@ -27,6 +27,7 @@ pub mod client;
 pub mod cluster;
 pub mod connection;
 pub mod hash;
+pub mod index;
 pub mod info;
 pub mod key;
 pub mod latency;

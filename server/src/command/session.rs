@@ -8,7 +8,9 @@ mod options;
 
 use std::cell::Cell;
 
-use hallpass_engine::{Op, Outcome, SessionBrief, SessionHash, SessionView, Stamp, Words};
+use hallpass_engine::{
+    Op, Outcome, SessionBrief, SessionHash, SessionView, Stamp, UserEntry, Words,
+};
 
 use self::options::{CreateOptions, whole_number};
 use super::context::{LowerContext, ReadContext};
@@ -140,7 +142,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         arity: -3,
         flags: Flags::WRITE.with(Flags::FAST),
         syntax: "user handle [handle ...]",
-        summary: "Ends sessions of one user by the handles that SESSION.LIST shows.",
+        summary: "Ends sessions and keys of one user by the handles that SESSION.LIST shows.",
         complexity: "O(N) where N is the number of handles",
         reply: "Integer: how many were live and the user's",
         subject: Subject::FirstKey,
@@ -172,12 +174,14 @@ pub static COMMANDS: &[CommandSpec] = &[
         name: "session.list",
         flags: Flags::READONLY,
         syntax: "user [COUNT sessions] [CURSOR cursor]",
-        summary: "A user's live sessions, each once, in no particular order and without their ids. \
+        summary: "A user's live sessions and keys, each once, in no particular order; sessions without \
+                  their ids. \
                   Shows 1000 unless COUNT says otherwise; a next cursor other than 0 goes on \
                   where this reply ends.",
         complexity: "O(N) where N is the number of sessions shown",
-        reply: "Array: next cursor, array of maps: handle, created, seen, authenticated, idle \
-                (seconds, 0 for none), expires (-1 for never), version, meta (a map)",
+        reply: "Array: next cursor, array of maps: kind (session), handle, created, seen, \
+                authenticated, idle (seconds, 0 for none), expires (-1 for never), version, meta \
+                (a map); or, for a key under an index rule, kind (key), handle, db, key, expires",
         subject: Subject::FirstKey,
         run: Run::Read(list),
         ..ROW
@@ -187,7 +191,7 @@ pub static COMMANDS: &[CommandSpec] = &[
         arity: 2,
         flags: Flags::READONLY.with(Flags::FAST),
         syntax: "user",
-        summary: "How many live sessions a user has.",
+        summary: "How many live sessions and keys a user has.",
         reply: "Integer",
         subject: Subject::FirstKey,
         run: Run::Read(count),
@@ -345,16 +349,37 @@ fn list(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), Comm
     let mut maps = Vec::new();
     let mut sessions = 0;
     let mut inner = Reply::new(&mut maps, reply.protocol());
-    let next = engine.sessions_of(request.word(1), from, count, *now, |session| {
+    let next = engine.entries_of(request.word(1), from, count, *now, |entry| {
         sessions += 1;
-        inner.map(8);
-        inner.bulk(b"handle");
-        inner.bulk(&session_id::handle(&session.handle));
-        write_times(&session, &mut inner);
-        write_meta(&session, &mut inner);
+        match entry {
+            UserEntry::Session(session) => {
+                inner.map(9);
+                write_kind(b"session", &session.handle, &mut inner);
+                write_times(&session, &mut inner);
+                write_meta(&session, &mut inner);
+            }
+            UserEntry::Key(key) => {
+                inner.map(5);
+                write_kind(b"key", &key.handle, &mut inner);
+                inner.bulk(b"db");
+                inner.integer(i64::from(key.db));
+                inner.bulk(b"key");
+                inner.bulk(key.key);
+                inner.bulk(b"expires");
+                write_stamp(key.expires, &mut inner);
+            }
+        }
     });
     cursor::write_page(next, sessions, &maps, reply);
     Ok(())
+}
+
+/// What LIST says of every entry.
+fn write_kind(kind: &[u8], handle: &SessionHash, reply: &mut Reply<'_>) {
+    reply.bulk(b"kind");
+    reply.bulk(kind);
+    reply.bulk(b"handle");
+    reply.bulk(&session_id::handle(handle));
 }
 
 fn count(context: &mut ReadContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {

@@ -27,6 +27,7 @@ pub static FAMILIES: &[&[CommandSpec]] = &[
     super::pubsub::COMMANDS,
     super::transaction::COMMANDS,
     super::session::COMMANDS,
+    super::index::COMMANDS,
     super::cluster::COMMANDS,
 ];
 

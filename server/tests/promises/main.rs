@@ -11,6 +11,7 @@ mod ending;
 mod identifiers;
 mod index;
 mod limits;
+mod rules;
 mod saving;
 
 use std::time::{SystemTime, UNIX_EPOCH};

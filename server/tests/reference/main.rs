@@ -22,6 +22,7 @@ fn page(name: &str) -> String {
 /// The groups in the order of the page, with their titles.
 const GROUPS: &[(&str, &str)] = &[
     ("session", "Sessions"),
+    ("index", "Index rules"),
     ("cluster", "The cluster"),
     ("generic", "Keys"),
     ("string", "Strings"),
