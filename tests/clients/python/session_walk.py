@@ -60,9 +60,9 @@ class SessionWalk:
         assert not self.keys()
 
     def expiry(self):
-        alice = self.logged_in("alice", "&seconds=1")
+        alice = self.logged_in("alice", "&seconds=2")
         (key,) = self.keys()
-        assert self.client.pttl(key) <= 1_000
+        assert self.client.pttl(key) <= 2_000
         eventually(lambda: not self.client.exists(key))
         assert self.user_of(alice) is None
 
