@@ -1,7 +1,9 @@
-// Runs named checks one after another against an emptied server, prints a line for each and
-// "N passed, N failed" at the end. Shared by the two Node.js clients.
+// Runs named checks one after another against an emptied server, prints the versions of the libraries, a line for
+// each check and "N passed, N failed" at the end. Shared by the Node.js clients.
 
 const assert = require("node:assert/strict");
+const { readFileSync } = require("node:fs");
+const { join } = require("node:path");
 
 // Set and read in one pipeline: on a cluster each read waits until the write before it is on a majority's disks.
 const PAIRS = Number(process.env.CLIENT_TESTS_PAIRS ?? 5_000);
@@ -14,22 +16,40 @@ async function eventually(condition) {
   }
 }
 
-async function run(checks, empty) {
-  const names = Object.keys(checks).filter(
-    (name) => name !== "sessions" || process.env.CLIENT_TESTS_SESSIONS !== "0",
-  );
+// What a server may not know: the checks that need it are then left out, and said to be.
+const MAY_LACK = (process.env.CLIENT_TESTS_MAY_LACK ?? "").split(" ");
+
+async function lacks(call, command) {
+  if (!MAY_LACK.includes(command)) return false;
+  const [known] = await call("COMMAND", "INFO", command);
+  return known === null || known === undefined;
+}
+
+// `needs` has the command that a check cannot do without, by the name of the check; `call` sends a command.
+async function run(checks, empty, { libraries, call, needs = {} }) {
+  for (const library of libraries) {
+    const manifest = JSON.parse(readFileSync(join(process.env.NODE_PATH, library, "package.json"), "utf8"));
+    console.log(`library ${manifest.name} ${manifest.version}`);
+  }
+  let passed = 0;
   let failed = 0;
-  for (const name of names) {
+  for (const name of Object.keys(checks)) {
+    if (name === "sessions" && process.env.CLIENT_TESTS_SESSIONS === "0") continue;
     try {
+      if (needs[name] && (await lacks(call, needs[name]))) {
+        console.log(`left out ${name}: the server has no ${needs[name]}`);
+        continue;
+      }
       await empty();
       await checks[name]();
+      passed += 1;
       console.log(`ok ${name}`);
     } catch (error) {
       failed += 1;
       console.log(`not ok ${name}\n${error.stack}`);
     }
   }
-  console.log(`${names.length - failed} passed, ${failed} failed`);
+  console.log(`${passed} passed, ${failed} failed`);
   process.exit(failed === 0 ? 0 : 1);
 }
 

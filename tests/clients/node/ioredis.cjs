@@ -142,6 +142,26 @@ const checks = {
     assert.equal(await r.discard(), "OK");
   },
 
+  async publishSubscribe() {
+    const heard = [];
+    const listener = connect();
+    listener.on("message", (channel, message) => heard.push([channel, message]));
+    listener.on("pmessage", (pattern, channel, message) => heard.push([pattern, channel, message]));
+    assert.equal(await listener.subscribe("news", "more"), 2);
+    assert.equal(await listener.psubscribe("user:*"), 3);
+    assert.equal(await r.publish("news", "one"), 1);
+    assert.equal(await r.publish("user:7", "two"), 1);
+    assert.equal(await r.publish("nobody", "three"), 0);
+    await eventually(() => heard.length === 2);
+    assert.deepEqual(heard.sort(), [["news", "one"], ["user:*", "user:7", "two"]]);
+    assert.deepEqual((await r.pubsub("CHANNELS")).sort(), ["more", "news"]);
+    assert.equal(await listener.unsubscribe("news", "more"), 1);
+    assert.equal(await listener.punsubscribe("user:*"), 0);
+    assert.equal(await r.publish("news", "four"), 0);
+    assert.equal(await listener.ping(), "PONG");
+    await listener.quit();
+  },
+
   async largeValues() {
     const value = "0123456789abcdef".repeat(500_000);
     assert.equal(await r.set("large", value), "OK");
@@ -190,4 +210,4 @@ const checks = {
   sessions: () => walkThroughSessions((...words) => r.call(...words), "ioredis-user"),
 };
 
-run(checks, () => r.flushall());
+run(checks, () => r.flushall(), { libraries: ["ioredis"], call: (...words) => r.call(...words) });

@@ -169,6 +169,24 @@ const checks = {
     assert.equal(await r.get("a"), "changed");
   },
 
+  async publishSubscribe() {
+    const heard = [];
+    const listener = await connect();
+    await listener.subscribe("news", (message, channel) => heard.push([channel, message]));
+    await listener.pSubscribe("user:*", (message, channel) => heard.push([channel, message]));
+    assert.equal(await r.publish("news", "one"), 1);
+    assert.equal(await r.publish("user:7", "two"), 1);
+    assert.equal(await r.publish("nobody", "three"), 0);
+    await eventually(() => heard.length === 2);
+    assert.deepEqual(heard.sort(), [["news", "one"], ["user:7", "two"]]);
+    assert.deepEqual(await r.pubSubChannels(), ["news"]);
+    await listener.unsubscribe("news");
+    await eventually(async () => (await r.publish("news", "four")) === 0);
+    await listener.pUnsubscribe("user:*");
+    assert.equal(String(await listener.ping()), "PONG");
+    await listener.close();
+  },
+
   async largeValues() {
     const value = "0123456789abcdef".repeat(500_000);
     assert.equal(await r.set("large", value), "OK");
@@ -223,5 +241,5 @@ const checks = {
 
 connect().then((client) => {
   r = client;
-  return run(checks, () => r.flushAll());
+  return run(checks, () => r.flushAll(), { libraries: ["redis"], call: (...words) => r.sendCommand(words) });
 });

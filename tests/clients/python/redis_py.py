@@ -1,45 +1,24 @@
 """redis-py as a program uses it, in RESP2 or RESP3: `redis_py.py PROTOCOL PORT PORT_WITH_PASSWORD`.
 
-Prints a line for each check and "N passed, N failed" at the end; the password is "secret". With
-CLIENT_TESTS_SESSIONS=0 the checks of SESSION.* are left out, which is how the rest is checked against Redis.
+The password is "secret".
 """
 
 import os
 import sys
-import time
-import traceback
+import threading
 
 import redis
+
+from checks import SESSIONS, Checks, eventually, raises
 
 PROTOCOL, PORT, PASSWORD_PORT = (int(argument) for argument in sys.argv[1:4])
 # Set and read in one pipeline: on a cluster each read waits until the write before it is on a majority's disks.
 PAIRS = int(os.environ.get("CLIENT_TESTS_PAIRS", "5000"))
-CHECKS = []
-
-
-def check(function):
-    CHECKS.append(function)
-    return function
+check = Checks("redis")
 
 
 def connect(**options):
     return redis.Redis(port=PORT, protocol=PROTOCOL, **{"decode_responses": True, **options})
-
-
-def raises(kind, text, call):
-    try:
-        result = call()
-    except kind as error:
-        assert text in str(error), f"{error!r} without {text!r}"
-    else:
-        raise AssertionError(f"{kind.__name__} expected, got {result!r}")
-
-
-def eventually(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.005)
 
 
 @check
@@ -214,6 +193,98 @@ def transactions(r):
 
 
 @check
+def publish_subscribe(r):
+    with r.pubsub() as listener:
+        listener.subscribe("news", "more")
+        listener.psubscribe("user:*")
+        heard = []
+
+        def hear(count):
+            eventually(lambda: heard.append(listener.get_message(timeout=0.1)) or len(list(filter(None, heard))) == count)
+            return [(message["type"], message["pattern"], message["channel"], message["data"]) for message in filter(None, heard)]
+
+        assert sorted(hear(3), key=lambda message: message[3]) == [
+            ("subscribe", None, "news", 1),
+            ("subscribe", None, "more", 2),
+            ("psubscribe", None, "user:*", 3),
+        ]
+        heard.clear()
+        assert r.publish("news", "one") == 1
+        assert r.publish("user:7", "two") == 1
+        assert r.publish("nobody", "three") == 0
+        # On different nodes of a cluster two channels have no order.
+        assert sorted(hear(2)) == [("message", None, "news", "one"), ("pmessage", "user:*", "user:7", "two")]
+        assert sorted(r.pubsub_channels()) == ["more", "news"]
+        assert r.pubsub_numpat() == 1
+        assert dict(r.pubsub_numsub("news", "nobody")) == {"news": 1, "nobody": 0}
+        listener.unsubscribe()
+        listener.punsubscribe()
+        eventually(lambda: r.publish("news", "four") == 0)
+
+
+@check(needs="EVAL")
+def scripts(r):
+    swap = r.register_script("local old = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], ARGV[1]) return old")
+    r.set("key", "one")
+    # The first call finds no script by its hash, loads it and tries again.
+    assert swap(keys=["key"], args=["two"]) == "one"
+    assert swap(keys=["key"], args=["three"]) == "two" and r.get("key") == "three"
+    assert r.script_exists(swap.sha) == [True]
+    raises(redis.ResponseError, "WRONGTYPE", lambda: r.eval("return redis.call('LPUSH', KEYS[1], 'x')", 1, "key"))
+    with r.pipeline() as pipe:
+        swap(keys=["key"], args=["four"], client=pipe)
+        assert pipe.get("key").execute() == ["three", "four"]
+
+
+@check(needs="EVAL")
+def locks(r):
+    lock = r.lock("lock", timeout=100)
+    assert lock.acquire(blocking=False) and lock.owned() and lock.locked()
+    assert r.lock("lock", timeout=100).acquire(blocking=False) is False
+    assert lock.extend(100) and r.pttl("lock") > 150_000
+    assert lock.reacquire() and r.pttl("lock") <= 100_000
+    lock.release()
+    assert r.get("lock") is None
+    raises(redis.exceptions.LockError, "", lock.release)
+    # Two threads that add one to the same number, in turns.
+    r.set("number", 0)
+
+    def add():
+        for _ in range(10):
+            with r.lock("lock", timeout=100, sleep=0.001):
+                r.set("number", int(r.get("number")) + 1)
+
+    threads = [threading.Thread(target=add) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert r.get("number") == "20"
+
+
+@check(needs="notify-keyspace-events")
+def keyspace_notifications(r):
+    before = r.config_get("notify-keyspace-events")["notify-keyspace-events"]
+    try:
+        assert r.config_set("notify-keyspace-events", "KEA") is True
+        with r.pubsub(ignore_subscribe_messages=True) as listener:
+            listener.psubscribe("__keyevent@0__:*")
+            eventually(lambda: r.pubsub_numpat() == 1)
+            heard = []
+            hears = lambda *event: lambda: event in heard or heard.append(
+                (lambda message: message and (message["channel"].split(":")[1], message["data"]))(listener.get_message(timeout=0.1))
+            )
+            r.set("key", "value")
+            eventually(hears("set", "key"))
+            r.delete("key")
+            eventually(hears("del", "key"))
+            r.set("key", "value", px=20)
+            eventually(hears("expired", "key"))
+    finally:
+        r.config_set("notify-keyspace-events", before)
+
+
+@check
 def large_values(r):
     value = "0123456789abcdef" * 500_000
     assert r.set("large", value) and r.get("large") == value
@@ -267,7 +338,6 @@ def as_map(reply):
     return reply if isinstance(reply, dict) else dict(zip(reply[::2], reply[1::2]))
 
 
-@check
 def sessions(r):
     do = r.execute_command
     created = as_map(do("SESSION.CREATE", "py-user", "IDLE", 60, "LIFETIME", 600, "DATA", "cart", "META", "agent", "py"))
@@ -288,23 +358,6 @@ def sessions(r):
     assert do("SESSION.COUNT", "py-user") == 0
 
 
-def main():
-    failed = 0
-    checks = CHECKS
-    if os.environ.get("CLIENT_TESTS_SESSIONS") == "0":
-        checks = [function for function in CHECKS if function is not sessions]
-    for function in checks:
-        try:
-            r = connect()
-            r.flushall()
-            function(r)
-            print(f"ok {function.__name__}")
-        except Exception:
-            failed += 1
-            print(f"not ok {function.__name__}")
-            traceback.print_exc(file=sys.stdout)
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    sys.exit(1 if failed else 0)
-
-
-main()
+if SESSIONS:
+    check(sessions)
+check.run(PORT, lambda _: connect())
