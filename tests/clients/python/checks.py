@@ -60,7 +60,7 @@ class Checks:
         passed = failed = 0
         for name, function, needs in self.functions:
             try:
-                client = redis.Redis(port=port)
+                client = redis.Redis(port=port, socket_timeout=60)
                 if needs and lacks(client, needs):
                     print(f"left out {name}: the server has no {needs}")
                     continue

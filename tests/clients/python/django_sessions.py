@@ -14,7 +14,7 @@ from checks import Checks, eventually
 from session_walk import SessionWalk
 
 PROTOCOL, PORT = (int(argument) for argument in sys.argv[1:3])
-LOCATION = f"redis://127.0.0.1:{PORT}/0?protocol={PROTOCOL}"
+LOCATION = f"redis://127.0.0.1:{PORT}/0?protocol={PROTOCOL}&socket_timeout=60"
 DJANGO_REDIS = "django_redis.cache.RedisCache"
 settings.configure(
     ALLOWED_HOSTS=["*"],
@@ -98,7 +98,7 @@ STORES = {
     "django-redis, cached_db": {"SESSION_ENGINE": "django.contrib.sessions.backends.cached_db"},
     "Django's own": {"SESSION_ENGINE": "django.contrib.sessions.backends.cache", "SESSION_CACHE_ALIAS": "own"},
 }
-client = redis.Redis(port=PORT, protocol=PROTOCOL, decode_responses=True)
+client = redis.Redis(port=PORT, protocol=PROTOCOL, socket_timeout=60, decode_responses=True)
 walk = SessionWalk(client, Client, ask, copy, ":1:django.contrib.sessions.cache*")
 database_walk = SessionWalk(client, Client, ask, copy, ":1:django.contrib.sessions.cached_db*")
 for store, choice in STORES.items():

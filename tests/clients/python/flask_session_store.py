@@ -18,7 +18,7 @@ def make_application(serialization):
     app = flask.Flask("application")
     app.config.update(
         SESSION_TYPE="redis",
-        SESSION_REDIS=redis.Redis(port=PORT, protocol=PROTOCOL),
+        SESSION_REDIS=redis.Redis(port=PORT, protocol=PROTOCOL, socket_timeout=60),
         SESSION_SERIALIZATION_FORMAT=serialization,
         SESSION_KEY_PREFIX=f"flask-{serialization}:",
         PERMANENT_SESSION_LIFETIME=timedelta(hours=1),
@@ -66,7 +66,7 @@ def walk_with(serialization):
         other.set_cookie("session", browser.get_cookie("session").value)
         return other
 
-    client = redis.Redis(port=PORT, protocol=PROTOCOL, decode_responses=True)
+    client = redis.Redis(port=PORT, protocol=PROTOCOL, socket_timeout=60, decode_responses=True)
     return SessionWalk(client, app.test_client, ask, copy, f"flask-{serialization}:*")
 
 

@@ -18,7 +18,9 @@ check = Checks("redis")
 
 
 def connect(**options):
-    return redis.Redis(port=PORT, protocol=PROTOCOL, **{"decode_responses": True, **options})
+    # After the default of 5 s, short for a busy test machine, a command is sent again, and RPUSH would push twice.
+    defaults = {"decode_responses": True, "socket_timeout": 60}
+    return redis.Redis(port=PORT, protocol=PROTOCOL, **{**defaults, **options})
 
 
 @check
