@@ -182,6 +182,7 @@ fn cluster_config(config: &Config) -> ClusterConfig {
         patience: Duration::from_millis(config.cluster_timeout),
         clock_skew_max: Duration::from_millis(config.clock_skew_max),
         snapshot_bytes: config.snapshot_bytes,
+        rules: config.index.clone(),
         entries_kept: ENTRIES_KEPT,
         log: LogOptions::default(),
     }

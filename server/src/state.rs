@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use hallpass_engine::{Engine, HashSeed, Observer, SizeLimits, Stamp};
+use hallpass_engine::{Engine, HashSeed, Observer, Op, SizeLimits, Stamp};
 use parking_lot::RwLock;
 
 use crate::client::Clients;
@@ -155,6 +155,9 @@ impl ServerState {
         engine.observe(Arc::clone(&keyspace) as Arc<dyn Observer>);
         if config.data_dir.is_empty() {
             engine.set_memory_limit(config.maxmemory, config.eviction());
+            for rule in &config.index {
+                engine.apply(&Op::RuleSet { rule: Box::new(rule.clone()) }, started);
+            }
         }
         Self {
             engine,

@@ -17,6 +17,7 @@ mod codec;
 pub mod disk;
 mod entry;
 mod identity;
+mod indexer;
 mod keeper;
 mod leadership;
 mod lease;

@@ -22,6 +22,7 @@ use super::codec::encode;
 use super::disk::{DirectoryLock, Disk, LockError};
 use super::entry::Origin;
 use super::identity::{IdentityError, IdentityStore};
+use super::indexer::Indexer;
 use super::keeper::Keeper;
 use super::leadership::{Leadership, watch_raft};
 use super::lease::Lease;
@@ -72,6 +73,8 @@ pub struct ClusterConfig {
     pub clock_skew_max: Duration,
     /// A snapshot is taken when so many bytes were logged since the last, or as many as the store holds.
     pub snapshot_bytes: u64,
+    /// The index rules of the configuration file.
+    pub rules: Vec<hallpass_engine::Rule>,
     /// Entries that a snapshot covers and the log keeps all the same, for followers that are a little late.
     pub entries_kept: u64,
     /// How the log is kept.
@@ -94,6 +97,7 @@ impl ClusterConfig {
             patience: Duration::from_millis(1500),
             clock_skew_max: Duration::from_millis(500),
             snapshot_bytes: 64 << 20,
+            rules: Vec::new(),
             entries_kept: ENTRIES_KEPT,
             log: LogOptions::default(),
         }
@@ -391,6 +395,16 @@ impl Cluster {
         let touches = Arc::new(Touches::default());
         tasks.push(tokio::spawn(Arc::clone(&touches).run(proposer.clone(), config.patience)));
         tasks.push(tokio::spawn(Arc::clone(&broadcasts).run(raft.clone(), own.clone())));
+        let indexer = Indexer {
+            own: config.node,
+            engine: Arc::clone(&engine),
+            proposer: proposer.clone(),
+            progress: Arc::clone(&progress),
+            leadership: leadership.clone(),
+            patience: config.patience,
+            rules: config.rules.clone(),
+        };
+        tasks.push(tokio::spawn(indexer.run()));
         let keeper = Keeper {
             raft: raft.clone(),
             own: config.node,

@@ -6,7 +6,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::arguments::{is_flag, unknown};
 use super::settings::Setting;
-use super::{Config, ConfigError};
+use super::{Config, ConfigError, index};
 
 /// Reads a file into `config`. Errors name file and line.
 pub fn read(path: &Path, config: &mut Config) -> Result<(), ConfigError> {
@@ -29,6 +29,11 @@ pub(super) fn parse(text: &str, path: &str, config: &mut Config) -> Result<(), C
     })?;
     for (key, value) in table.get_ref() {
         let name: &str = key.get_ref();
+        if name == "index" {
+            let rules = index::rules(value.get_ref());
+            config.index = rules.map_err(|message| wrong(value.span().start, message))?;
+            continue;
+        }
         let Some(setting) = Setting::find(name).filter(|setting| is_flag(setting)) else {
             return Err(wrong(key.span().start, unknown(&format!("setting '{name}'"), name, "")));
         };
@@ -76,6 +81,28 @@ mod tests {
         assert_eq!((config.port, config.maxmemory), (7000, 64 << 20));
         assert!(config.session_import);
         assert_eq!(config.bind, "::1 127.0.0.1");
+    }
+
+    #[test]
+    fn rules_are_tables() {
+        let config = parsed(concat!(
+            "port = 1\n[[index]]\nkeys = \"sess:*\"\nuser = { json = \"/passport/user\" }\n",
+            "[[index]]\nname = \"spring\"\nkeys = \"spring:*\"\nresurrection-fence = 500\n",
+            "fence-reply = \"error\"\nuser = { hash-field = \"p\", decode = [\"java-string\"] }\n",
+        ));
+        let rules = config.unwrap().index;
+        assert_eq!(rules[0].name, b"sess:*");
+        assert_eq!(rules[0].source.pointer.as_deref(), Some(&b"/passport/user"[..]));
+        assert_eq!((rules[1].name.as_slice(), rules[1].fence_millis), (&b"spring"[..], 500));
+        assert_eq!(rules[1].source.decoders, [hallpass_engine::Decoder::JavaString]);
+        for (text, expected) in [
+            ("[[index]]\nkeys = \"a\"\n", "index: a rule needs a user"),
+            ("[[index]]\nkeys = 5\n", "index: 'keys' is no part of a rule, or not such a value"),
+            ("[[index]]\nkeys = \"\"\nuser = { value = true }\n", "index: a rule has a name"),
+        ] {
+            let error = parsed(text).unwrap_err();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod arguments;
 pub mod file;
+mod index;
 pub mod rewrite;
 pub mod settings;
 pub mod value;
@@ -13,7 +14,7 @@ pub mod value;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use hallpass_engine::{Eviction, SizeLimits};
+use hallpass_engine::{Eviction, Rule, SizeLimits};
 
 /// What the server does, all of it. Field by field this is the table in [`settings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,8 @@ pub struct Config {
     pub tls_protocols: String,
     /// Bytes of log after which a snapshot is taken, or as many as the store holds if that is more.
     pub snapshot_bytes: u64,
+    /// The index rules of the file.
+    pub index: Vec<Rule>,
     /// The file the settings were read from.
     pub file: Option<PathBuf>,
 }
@@ -157,6 +160,7 @@ impl Default for Config {
             tls_auth_clients: String::new(),
             tls_protocols: String::new(),
             snapshot_bytes: 0,
+            index: Vec::new(),
             file: None,
         };
         for setting in settings::SETTINGS {
