@@ -3,6 +3,7 @@
 
 use super::Config;
 use super::value::{OutputLimits, parse_boolean, parse_output_limits, parse_signed, parse_size};
+use crate::notify::Events;
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,8 @@ pub enum Kind {
     Choice(Field<String>, &'static [&'static str]),
     /// Output limits.
     Output(Field<OutputLimits>),
+    /// Classes of events, by their letters.
+    Events(Field<Events>),
     /// What Redis has and Hallpass shows only, always as its default.
     Shown,
 }
@@ -78,6 +81,7 @@ impl Setting {
                     pubsub.soft_seconds
                 )
             }
+            Kind::Events((get, _)) => get(config).show(),
             Kind::Shown => self.default.to_owned(),
         }
     }
@@ -115,6 +119,10 @@ impl Setting {
             }
             Kind::Output((_, field)) => {
                 parse_output_limits(text, field(config))?;
+            }
+            Kind::Events((_, field)) => {
+                let wrong = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+                *field(config) = Events::parse(text).ok_or(wrong)?;
             }
             Kind::Shown if text == self.default => {}
             Kind::Shown => return Err("it cannot be changed in this server".to_owned()),
@@ -240,6 +248,23 @@ pub static SETTINGS: &[Setting] = &[
               0 for no limit",
         mutable: true,
         kind: Kind::Output(field!(client_output_buffer_limit)),
+    },
+    Setting {
+        name: "notify-keyspace-events",
+        value_name: "LETTERS",
+        default: "",
+        doc: "events told to subscribers: K and E for the channels, A or g$lshzxe for the classes, n for new \
+              keys, m for missed ones; empty for none",
+        mutable: true,
+        kind: Kind::Events(field!(notify_keyspace_events)),
+    },
+    Setting {
+        name: "tracking-table-max-keys",
+        value_name: "N",
+        default: "1000000",
+        doc: "most keys noted for clients that track, of 256 bytes on average; 0 for no limit",
+        mutable: true,
+        kind: Kind::Number(field!(tracking_table_max_keys), 0, i64::MAX as u64),
     },
     Setting {
         name: "key-bytes-max",
