@@ -20,6 +20,7 @@ use crate::session::{list, read};
 use crate::store::Store;
 use crate::store::lanes::ReadGuard;
 use crate::store::record::{DATA_BYTES_MAX, Kind, Record, VALUE_BYTES_MAX};
+use crate::store::scope::{Scope, Spot};
 use crate::store::shard::Shard;
 use crate::time::Stamp;
 use crate::user::shard::UserName;
@@ -276,7 +277,34 @@ impl Engine {
     /// What is not the same on every engine: cursors of [`Engine::scan`] and [`Engine::sessions_of`], the
     /// order they visit in, [`Engine::random_key`], [`Engine::statistics`] and memory in use.
     pub fn apply(&self, op: &Op<'_>, now: Stamp) -> Outcome {
-        crate::apply::apply(self, op, now)
+        match self.store.observed.awake() {
+            None => crate::apply::apply(self, op, now),
+            Some(observer) => self.apply_observed(observer, op, now),
+        }
+    }
+
+    #[cold]
+    fn apply_observed(&self, observer: &dyn Observer, op: &Op<'_>, now: Stamp) -> Outcome {
+        observer.applying(self, op, now, &mut || crate::apply::apply(self, op, now))
+    }
+
+    /// Whether a key's entry is there, and its deadline has passed: it is not visible, and not reclaimed yet.
+    pub fn has_expired(&self, key: Key<'_>, now: Stamp) -> bool {
+        let shard = self.store.read(key.hash);
+        let found = shard.record_of_key(&key);
+        found.is_some_and(|record| !shard.deadline_of(record).alive_at(now))
+    }
+
+    /// Reclaims what lies under a key if it has ended. As with [`Engine::sweep`], `now` must not be later than
+    /// the stamp of the last op where engines are to stay equal.
+    pub fn reclaim(&self, key: Key<'_>, now: Stamp) {
+        let mut reclaim = || {
+            Scope::of(&self.store, &[Spot::Key(key)], None, now).reap_key(&key);
+        };
+        match self.store.observed.awake() {
+            None => reclaim(),
+            Some(observer) => observer.reclaiming(&mut reclaim),
+        }
     }
 
     /// Looks at a key under its shard's guard.
@@ -472,7 +500,12 @@ impl Engine {
     /// shard for more than a slice of them. Nothing visible changes, as long as no op with a stamp before
     /// `now` is applied afterwards.
     pub fn sweep(&self, now: Stamp, entries_max: usize) -> Swept {
-        sweep::sweep(&self.store, now, entries_max)
+        let Some(observer) = self.store.observed.awake() else {
+            return sweep::sweep(&self.store, now, entries_max);
+        };
+        let mut swept = Swept::default();
+        observer.reclaiming(&mut || swept = sweep::sweep(&self.store, now, entries_max));
+        swept
     }
 
     /// Empties everything, as if the engine were new: entries, sessions, users, and the count of

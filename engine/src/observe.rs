@@ -1,13 +1,19 @@
-//! Telling somebody which keys change: for transactions that watch keys, and for notifications.
+//! Telling somebody which keys change: for transactions that watch keys, for notifications, and for clients
+//! that keep copies.
 //!
-//! The [`Observer`] is called where the change is made, while the key's shard is held: whoever looks at the
-//! key afterwards looks at what it was told of. Nobody is told of sessions made with
-//! [`Op::SessionCreate`](crate::Op::SessionCreate): they have no key.
+//! The [`Observer`] is told of a change where it is made, while the key's shard is held: whoever looks at the
+//! key afterwards looks at what it was told of. What becomes of an op as a whole it sees from outside, with
+//! no lock held. Nobody is told of sessions made with [`Op::SessionCreate`](crate::Op::SessionCreate): they
+//! have no key.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use crate::engine::Engine;
+use crate::op::Op;
+use crate::outcome::Outcome;
 use crate::store::record::Record;
+use crate::time::Stamp;
 
 /// What became of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,14 +35,31 @@ pub enum Change {
 }
 
 /// Who wants to know which keys change.
-///
-/// Called with locks held: it must be quick and must not call the engine.
 pub trait Observer: Send + Sync {
-    /// Something became of a key.
+    /// Something became of a key. Called with locks held: it must be quick and must not call the engine.
     fn changed(&self, change: Change, db: u8, key: &[u8]);
 
-    /// All keys of a database went, or of all.
+    /// All keys of a database went, or of all. Called with locks held, as [`changed`](Self::changed) is.
     fn flushed(&self, db: Option<u8>);
+
+    /// An op is to be applied: `apply` does it, and is called once. What it changes is told on this thread
+    /// meanwhile. Called without locks.
+    fn applying(
+        &self,
+        engine: &Engine,
+        op: &Op<'_>,
+        now: Stamp,
+        apply: &mut dyn FnMut() -> Outcome,
+    ) -> Outcome {
+        let _ = (engine, op, now);
+        apply()
+    }
+
+    /// Entries that have ended are to be reclaimed: `reclaim` does it, and is called once. Called without
+    /// locks.
+    fn reclaiming(&self, reclaim: &mut dyn FnMut()) {
+        reclaim();
+    }
 }
 
 /// The observer of a store, and whether it wants to know.
@@ -63,6 +86,12 @@ impl Observed {
         if self.awake.load(Ordering::Relaxed) && !record.in_session_space() {
             self.tell_awake(change, record);
         }
+    }
+
+    /// Who is to be told of an op as a whole, if anybody.
+    #[inline]
+    pub(crate) fn awake(&self) -> Option<&dyn Observer> {
+        if self.awake.load(Ordering::Relaxed) { self.observer.get().map(Arc::as_ref) } else { None }
     }
 
     #[cold]

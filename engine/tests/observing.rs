@@ -92,6 +92,86 @@ fn strings_and_deadlines() {
 }
 
 #[test]
+fn a_deadline_that_was_not_there_is_not_taken_away() {
+    let all = Watched::new(1);
+    let persist = || Op::GetExpire { key: all.key("a"), deadline: Deadline::Clear };
+    all.set("a", b"1", Deadline::Clear);
+    assert_eq!(all.told(&persist(), NOW), []);
+    all.set("a", b"1", Deadline::After(50));
+    assert_eq!(all.told(&persist(), NOW), one(Change::Deadline, "a"));
+}
+
+#[test]
+fn what_has_expired_can_be_reclaimed_by_name() {
+    let all = Watched::new(1);
+    let later = NOW.plus_millis(50);
+    all.set("a", b"1", Deadline::After(50));
+    all.engine.reclaim(all.key("a"), NOW);
+    assert!(!all.engine.has_expired(all.key("a"), NOW));
+    assert!(all.engine.has_expired(all.key("a"), later));
+    assert_eq!(std::mem::take(&mut *all.notes.0.lock().expect("no panic")), []);
+    all.engine.reclaim(all.key("a"), later);
+    all.engine.reclaim(all.key("a"), later);
+    assert!(!all.engine.has_expired(all.key("a"), later));
+    let told = std::mem::take(&mut *all.notes.0.lock().expect("no panic"));
+    assert_eq!(told, one(Change::Expired, "a"));
+}
+
+/// An observer sees an op as a whole, too, and from outside.
+#[test]
+fn what_is_told_of_is_told_while_the_op_is_applied() {
+    #[derive(Default)]
+    struct Outside(Mutex<Vec<&'static str>>);
+
+    impl Outside {
+        fn note(&self, what: &'static str) {
+            self.0.lock().expect("no panic").push(what);
+        }
+    }
+
+    impl Observer for Outside {
+        fn changed(&self, _: Change, _: u8, _: &[u8]) {
+            self.note("changed");
+        }
+
+        fn flushed(&self, _: Option<u8>) {}
+
+        fn applying(
+            &self,
+            engine: &Engine,
+            op: &Op<'_>,
+            now: Stamp,
+            apply: &mut dyn FnMut() -> Outcome,
+        ) -> Outcome {
+            self.note("begins");
+            let Op::Set { key, .. } = op else { panic!("{op:?}") };
+            assert!(!engine.look(*key, now, |entry| entry.is_some()), "no lock is held");
+            let outcome = apply();
+            assert!(engine.look(*key, now, |entry| entry.is_some()), "it was applied");
+            self.note("ends");
+            outcome
+        }
+
+        fn reclaiming(&self, reclaim: &mut dyn FnMut()) {
+            self.note("sweeps");
+            reclaim();
+        }
+    }
+
+    let engine = Engine::new(&Config::new(HashSeed::new(1, 2)));
+    let outside = Arc::new(Outside::default());
+    engine.observe(Arc::clone(&outside) as Arc<dyn Observer>);
+    engine.wake_observer(true);
+    let (key, deadline) = (Key::new(engine.seed(), 0, b"a"), Deadline::After(50));
+    let (value, condition) = (&b"1"[..], Condition::Always);
+    let set = Op::Set { key, value, deadline, condition, owner: None, get: false };
+    assert_eq!(engine.apply(&set, NOW), Outcome::Done);
+    engine.sweep(NOW.plus_millis(60_000), usize::MAX);
+    let noted = std::mem::take(&mut *outside.0.lock().expect("no panic"));
+    assert_eq!(noted, ["begins", "changed", "ends", "sweeps", "changed"]);
+}
+
+#[test]
 fn collections_tell_only_of_what_is_another_then() {
     let all = Watched::new(1);
     let words = |words: &'static [&'static [u8]]| Words::from_slices(words);

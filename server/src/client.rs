@@ -16,6 +16,7 @@ use crate::command::table::Entry;
 use crate::pubsub::Subscriptions;
 use crate::pubsub::mailbox::Mailbox;
 use crate::resp::reply::{Protocol, Reply};
+use crate::tracking::Own;
 use crate::transaction::{Transaction, Watch};
 
 /// Whether replies are sent (CLIENT REPLY).
@@ -61,6 +62,8 @@ pub struct Client {
     pub touches_due: Vec<SessionHash>,
     /// What it listens to, once it has listened to anything.
     pub subscriptions: Option<Box<Subscriptions>>,
+    /// What it tracks, while it does.
+    pub(crate) tracking: Option<Box<Own>>,
     /// The public half.
     pub shared: Arc<ClientShared>,
 }
@@ -182,6 +185,7 @@ impl Client {
             watch: None,
             touches_due: Vec::new(),
             subscriptions: None,
+            tracking: None,
             shared,
         }
     }
@@ -330,6 +334,11 @@ impl Clients {
     /// Whether nobody is connected.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// The client with this number.
+    pub fn find(&self, id: u64) -> Option<Arc<ClientShared>> {
+        self.map.get(&id).map(|client| Arc::clone(&client))
     }
 
     /// All clients in the order they came.

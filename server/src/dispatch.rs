@@ -23,6 +23,7 @@ use crate::session_id::{self, Secret};
 use crate::slow_log::{self, SlowEntry};
 use crate::state::ServerState;
 
+mod attend;
 mod queued_reads;
 mod replicate;
 mod transaction;
@@ -138,15 +139,31 @@ impl Turn<'_> {
                 self.refuse(&unknown_command(words), "", output);
             }
         }
-        // One jump for both: hardly any client is muted or has ever subscribed.
-        if (self.client.reply_mode != ReplyMode::On) | self.client.subscriptions.is_some() {
-            self.conclude(before, prepared, output);
+        // One jump for all: hardly any client is muted or has ever subscribed, and hardly any server tells of
+        // keys.
+        if (self.client.reply_mode != ReplyMode::On)
+            | self.client.subscriptions.is_some()
+            | self.config.notify_keyspace_events.any()
+        {
+            self.conclude(before, (words, prepared), output);
         }
     }
 
     /// Sees to what replies seldom need.
     #[cold]
-    fn conclude(&mut self, before: usize, prepared: &Prepared, output: &mut Vec<u8>) {
+    fn conclude(
+        &mut self,
+        before: usize,
+        (words, prepared): (Words<'_>, &Prepared),
+        output: &mut Vec<u8>,
+    ) {
+        let entry = if let Found::Command(entry) = prepared.found { Some(entry) } else { None };
+        if let Some(entry) = entry
+            && self.client.transaction.is_none()
+        {
+            self.attend(entry, words);
+        }
+        self.end_tracked(entry);
         if self.client.reply_mode != ReplyMode::On {
             self.mute(before, prepared, output);
         }
@@ -230,7 +247,13 @@ impl Turn<'_> {
         if self.client.only_listens() && !listens {
             return Err(CommandError::OnlyListens);
         }
-        self.keys_fit(entry, request)
+        self.keys_fit(entry, request)?;
+        if let Some(own) = &self.client.tracking
+            && self.client.transaction.is_none()
+        {
+            self.begin_tracked(own, entry, request.words_from(0));
+        }
+        Ok(())
     }
 
     #[inline]

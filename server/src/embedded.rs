@@ -128,6 +128,7 @@ impl Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.server.clients.remove(self.client.shared.id);
+        self.server.keyspace.untrack(&self.server.engine, &mut self.client);
         self.server.pubsub.leave(&mut self.client);
     }
 }

@@ -21,6 +21,7 @@ mod maintenance;
 pub mod metrics;
 mod net;
 pub mod node;
+pub mod notify;
 pub mod pause;
 pub mod pubsub;
 mod raft_thread;
@@ -32,6 +33,7 @@ pub mod session_id;
 pub mod shutdown;
 pub mod slow_log;
 pub mod state;
+mod tracking;
 pub mod transaction;
 
 pub use embedded::Embedded;

@@ -36,7 +36,7 @@ pub struct ServerState {
     /// All commands.
     pub table: &'static Table,
     /// The settings.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The clocks.
     pub clock: Clock,
     /// Who is connected.
@@ -48,7 +48,7 @@ pub struct ServerState {
     /// CLIENT PAUSE.
     pub pause: Pause,
     /// Who listens to what.
-    pub pubsub: PubSub,
+    pub pubsub: Arc<PubSub>,
     /// When the server started.
     pub started: Stamp,
     /// 40 random hexadecimal digits, new with each start.
@@ -151,8 +151,12 @@ impl ServerState {
             threads: config.thread_count(),
             sizes,
         }));
-        let keyspace = Arc::new(Keyspace::default());
+        let pubsub = Arc::new(PubSub::default());
+        let events = config.notify_keyspace_events;
+        let settings = Arc::new(Settings::new(config.clone()));
+        let keyspace = Arc::new(Keyspace::new(&pubsub, &settings));
         engine.observe(Arc::clone(&keyspace) as Arc<dyn Observer>);
+        keyspace.notify(&engine, events);
         if config.data_dir.is_empty() {
             engine.set_memory_limit(config.maxmemory, config.eviction());
             for rule in &config.index {
@@ -167,13 +171,13 @@ impl ServerState {
             cluster: OnceLock::new(),
             failure: OnceLock::new(),
             table,
-            settings: Settings::new(config),
+            settings,
             clock,
             clients: Clients::default(),
             metrics: Metrics::new(table.len()),
             slow_log: SlowLog::default(),
             pause: Pause::default(),
-            pubsub: PubSub::default(),
+            pubsub,
             started,
             run_id: draw_run_id(),
             sizes,

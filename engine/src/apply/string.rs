@@ -264,6 +264,7 @@ pub(super) fn get_expire(
     let value = live.record.value().to_vec();
     let deadline = match deadline {
         Deadline::Keep => return Ok(Outcome::Bytes(value)),
+        Deadline::Clear if live.record.deadline().is_never() => return Ok(Outcome::Bytes(value)),
         Deadline::Clear => Stamp::NEVER,
         Deadline::At(at) => at,
         Deadline::After(millis) => now.plus_millis(millis),

@@ -58,6 +58,6 @@ type Raft = openraft::Raft<types::TypeConfig, state::StateMachine>;
 /// Where peers connect.
 pub(crate) use self::network::TcpListener as PeerListener;
 pub use self::node::{Cluster, ClusterConfig, ClusterError, ClusterStatus, MemberStatus, Parts};
-pub(crate) use self::onlooker::Onlooker;
+pub(crate) use self::onlooker::{Onlooker, Submitter};
 pub(crate) use self::post::Post;
 pub use self::waiting::Unavailable;

@@ -10,6 +10,23 @@ use hallpass_engine::{Engine, Outcome, Stamp};
 pub(crate) trait Onlooker: Send {
     /// Looks when `applied` ops of the submission have been applied, and adds what it saw to `outcomes`.
     fn look(&mut self, applied: usize, engine: &Engine, now: Stamp, outcomes: &mut Vec<Outcome>);
+
+    /// The client that submitted, if it does not want to hear of what it changes itself; otherwise 0.
+    fn cause(&self) -> u64 {
+        0
+    }
+}
+
+/// Looks at nothing, and says who submitted.
+#[derive(Debug)]
+pub(crate) struct Submitter(pub(crate) u64);
+
+impl Onlooker for Submitter {
+    fn look(&mut self, _: usize, _: &Engine, _: Stamp, _: &mut Vec<Outcome>) {}
+
+    fn cause(&self) -> u64 {
+        self.0
+    }
 }
 
 /// One that somebody else owns, for whoever prints what it is in.

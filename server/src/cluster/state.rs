@@ -24,6 +24,7 @@ use super::snapshot::{SnapshotFile, SnapshotStore, Writing};
 use super::types::{EntryPayload, LogId, Payload, SnapshotMeta, StoredMembership, TypeConfig};
 use super::waiting::Waiting;
 use crate::gate::Gate;
+use crate::tracking;
 
 type Snapshot = openraft::alias::SnapshotOf<TypeConfig, SnapshotFile>;
 
@@ -145,13 +146,17 @@ impl StateMachine {
     async fn apply_submission(&mut self, submission: &Submission) -> io::Result<()> {
         let own = submission.origin == self.waiting.origin();
         let mut outcomes = Vec::new();
+        let onlooker = if own { self.waiting.onlooker(submission.serial) } else { None };
+        let cause = onlooker.as_ref().map_or(0, |onlooker| onlooker.cause());
         if OpDecoder::is_guard(&submission.ops) {
-            let onlooker = if own { self.waiting.onlooker(submission.serial) } else { None };
             let gate = Arc::clone(&self.gate);
             let closed = gate.close().await;
+            // No await from here on: it is this thread that is said to act for the client.
+            tracking::set_cause(cause);
             self.apply_transaction(&submission.ops, &mut outcomes, onlooker)?;
             drop(closed);
         } else {
+            tracking::set_cause(cause);
             let mut rest = &submission.ops[..];
             while !rest.is_empty() {
                 let outcome = self.apply_first(&mut rest)?;
@@ -160,6 +165,7 @@ impl StateMachine {
                 }
             }
         }
+        tracking::set_cause(0);
         if own {
             self.outcomes.push((submission.serial, outcomes));
         }

@@ -13,9 +13,11 @@ use super::error::CommandError;
 use super::help;
 use super::request::Request;
 use super::spec::{Categories, CommandSpec, Flags, Run};
+use super::tracking;
 use crate::client::{ClientShared, ReplyMode};
 use crate::pubsub::Kind;
 use crate::state::ServerState;
+use crate::tracking::Tracker;
 
 const ANYBODY: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE);
 const ADMIN: Flags = ANYBODY.with(Flags::ADMIN);
@@ -42,6 +44,7 @@ pub static COMMANDS: &[CommandSpec] = &[CommandSpec {
 }];
 
 static SUBCOMMANDS: &[CommandSpec] = &[
+    tracking::CACHING,
     CommandSpec {
         name: "getname",
         arity: 2,
@@ -51,6 +54,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         run: Run::Local(get_name),
         ..ROW
     },
+    tracking::GETREDIR,
     CommandSpec {
         name: "help",
         arity: 2,
@@ -168,6 +172,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         run: Run::Local(set_name),
         ..ROW
     },
+    tracking::TRACKING,
+    tracking::TRACKINGINFO,
     CommandSpec {
         name: "unpause",
         arity: 2,
@@ -284,14 +290,16 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
     let mailbox = client.mailbox.get();
     let listens = |kind| mailbox.map_or(0, |mailbox| mailbox.counts.get(kind));
     let (messages, message_bytes) = mailbox.map_or((0, 0), |mailbox| mailbox.size());
-    let flags = flags_of(client);
     let queued = published.queued.map_or(-1, i64::from);
+    let tracker = server.keyspace.tracking().tracker(client.id);
+    let flags = flags_of(client, tracker.as_deref());
+    let redirect = tracker.as_ref().map_or(-1, |tracker| tracker.redirect_id() as i64);
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={queued} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} oll={messages} \
-         omem={message_bytes} tot-mem={} events=r cmd={} user=default redir=-1 resp={} lib-name={} lib-ver={}",
+         omem={message_bytes} tot-mem={} events=r cmd={} user=default redir={redirect} resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,
         client.local_address,
@@ -314,11 +322,14 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
 }
 
 /// The letters of a client's flags, in Redis' order.
-fn flags_of(client: &ClientShared) -> String {
+fn flags_of(client: &ClientShared, tracker: Option<&Tracker>) -> String {
     let published = client.published();
     let all = [
         (client.is_subscriber(), 'P'),
         (published.queued.is_some(), 'x'),
+        (tracker.is_some(), 't'),
+        (tracker.is_some_and(Tracker::is_broken), 'R'),
+        (tracker.is_some_and(|tracker| tracker.mode.broadcast), 'B'),
         (published.no_evict, 'e'),
         (published.no_touch, 'T'),
     ];

@@ -157,6 +157,7 @@ fn quit(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), Co
 fn reset(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), CommandError> {
     let authenticated = context.server.settings.current().requirepass.is_empty();
     let client: &mut Client = context.client;
+    context.server.keyspace.untrack(&context.server.engine, client);
     context.server.pubsub.unsubscribe_all(client);
     client.write_mail(&mut context.reply);
     client.db = 0;

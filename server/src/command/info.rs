@@ -119,7 +119,7 @@ fn clients(page: &mut Page<'_>) {
     page.line("cluster_connections", 0);
     page.line("maxclients", server.settings.current().maxclients);
     page.line("blocked_clients", 0);
-    page.line("tracking_clients", 0);
+    page.line("tracking_clients", server.keyspace.tracking().client_count());
 }
 
 fn memory(page: &mut Page<'_>) {
@@ -174,6 +174,11 @@ fn statistics(page: &mut Page<'_>) {
     page.line("pubsub_channels", server.pubsub.channel_count(Space::Common));
     page.line("pubsub_patterns", server.pubsub.pattern_count());
     page.line("pubsubshard_channels", server.pubsub.channel_count(Space::Shard));
+    let tracking = server.keyspace.tracking();
+    let (keys, items) = tracking.table_size();
+    page.line("tracking_total_keys", keys);
+    page.line("tracking_total_items", items);
+    page.line("tracking_total_prefixes", tracking.prefix_count());
     page.line("total_error_replies", metrics.sum(|thread| thread.errors.get()));
     page.line(
         "client_query_buffer_limit_disconnections",

@@ -39,5 +39,6 @@ pub mod set;
 pub mod settings;
 pub mod slow_log;
 pub mod string;
+mod tracking;
 pub mod transaction;
 pub mod zset;

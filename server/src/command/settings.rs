@@ -143,6 +143,7 @@ fn set(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Comm
         Ok::<(), CommandError>(())
     })?;
     let config = context.server.settings.current();
+    context.server.keyspace.notify(&context.server.engine, config.notify_keyspace_events);
     if context.server.cluster.get().is_none() {
         context.server.engine.set_memory_limit(config.maxmemory, config.eviction());
     }

@@ -16,6 +16,8 @@ use std::path::PathBuf;
 
 use hallpass_engine::{Eviction, Rule, SizeLimits};
 
+use crate::notify::Events;
+
 /// What the server does, all of it. Field by field this is the table in [`settings`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -55,6 +57,10 @@ pub struct Config {
     pub client_query_buffer_limit: u64,
     /// The most bytes of replies a connection may have waiting: hard, soft, soft seconds.
     pub client_output_buffer_limit: value::OutputLimits,
+    /// Which events of keys are told to subscribers.
+    pub notify_keyspace_events: Events,
+    /// The most keys that are noted for clients that track; 0 for no limit.
+    pub tracking_table_max_keys: u64,
     /// The longest key in bytes.
     pub key_bytes_max: u64,
     /// The longest user name in bytes.
@@ -133,6 +139,8 @@ impl Default for Config {
             maxmemory_policy: String::new(),
             proto_max_bulk_len: 0,
             client_query_buffer_limit: 0,
+            notify_keyspace_events: Events::default(),
+            tracking_table_max_keys: 0,
             client_output_buffer_limit: value::OutputLimits::default(),
             key_bytes_max: 0,
             user_bytes_max: 0,

@@ -6,6 +6,7 @@ use super::value::{
     OutputLimit, OutputLimits, parse_boolean, parse_octal, parse_output_limits, parse_signed,
     parse_size, parse_size_or_percentage,
 };
+use crate::notify::Events;
 
 /// One setting.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +49,8 @@ pub enum Kind {
     Choice(Field<String>, &'static [&'static str]),
     /// Output limits.
     Output(Field<OutputLimits>),
+    /// Classes of events, by their letters.
+    Events(Field<Events>),
     /// What Redis has and Hallpass shows only, always as its default.
     Shown,
 }
@@ -92,6 +95,7 @@ impl Setting {
                     })
                     .join(" ")
             }
+            Kind::Events((get, _)) => get(config).show(),
             Kind::Shown => self.default.to_owned(),
         }
     }
@@ -136,6 +140,10 @@ impl Setting {
             }
             Kind::Output((_, field)) => {
                 parse_output_limits(text, field(config))?;
+            }
+            Kind::Events((_, field)) => {
+                let wrong = "Invalid event class character. Use 'Ag$lshzxeKEtmdn'.";
+                *field(config) = Events::parse(text).ok_or(wrong)?;
             }
             Kind::Shown if text == self.default => {}
             Kind::Shown => return Err("it cannot be changed in this server".to_owned()),
@@ -303,6 +311,23 @@ pub static SETTINGS: &[Setting] = &[
               0 for no limit",
         mutable: true,
         kind: Kind::Output(field!(client_output_buffer_limit)),
+    },
+    Setting {
+        name: "notify-keyspace-events",
+        value_name: "LETTERS",
+        default: "",
+        doc: "events told to subscribers: K and E for the channels, A or g$lshzxe for the classes, n for new \
+              keys, m for missed ones; empty for none",
+        mutable: true,
+        kind: Kind::Events(field!(notify_keyspace_events)),
+    },
+    Setting {
+        name: "tracking-table-max-keys",
+        value_name: "N",
+        default: "1000000",
+        doc: "most keys noted for clients that track, of 256 bytes on average; 0 for no limit",
+        mutable: true,
+        kind: Kind::Number(field!(tracking_table_max_keys), 0, i64::MAX as u64),
     },
     Setting {
         name: "key-bytes-max",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hallpass_engine::{Engine, Outcome, SessionHash, Stamp};
 use parking_lot::Mutex;
 
+use super::attend::{note_read, tell_of_read};
 use super::write_error;
 use crate::cluster::Onlooker;
 use crate::command::context::{ReadContext, Touching};
@@ -38,9 +39,17 @@ pub(super) struct QueuedReads {
     pub(super) protocol: Protocol,
     pub(super) slack_divisor: u32,
     pub(super) touches: SharedTouches,
+    /// The client, if it is to be told when what it reads changes.
+    pub(super) tracked_by: Option<u64>,
+    /// The client, if it does not want to hear of what it changes itself; otherwise 0.
+    pub(super) cause: u64,
 }
 
 impl Onlooker for QueuedReads {
+    fn cause(&self) -> u64 {
+        self.cause
+    }
+
     fn look(&mut self, applied: usize, engine: &Engine, now: Stamp, outcomes: &mut Vec<Outcome>) {
         while let Some(read) = self.reads.front().copied()
             && read.applied == applied
@@ -57,6 +66,9 @@ impl QueuedReads {
         let request = Request::new(words, engine.seed(), read.db, Subject::Unknown);
         let mut output = Vec::new();
         let Run::Read(run) = entry.spec.run else { return output };
+        if let Some(client) = self.tracked_by {
+            note_read(&self.server.keyspace, client, entry, words);
+        }
         let counters = self.server.counters_of_log();
         let due = &mut *self.touches.lock();
         let mut context = ReadContext {
@@ -67,6 +79,13 @@ impl QueuedReads {
             touching: Touching::Logged { slack_divisor: self.slack_divisor, due },
         };
         let result = run(&mut context, &request);
+        if let Some(client) = self.tracked_by {
+            note_read(&self.server.keyspace, client, entry, words);
+        }
+        if self.server.settings.current().notify_keyspace_events.any() {
+            let observed = (&*self.server.keyspace, engine);
+            tell_of_read(observed, entry, (read.db, words), now, true);
+        }
         counters.commands[entry.index].calls.add(1);
         if let Err(error) = result {
             output.clear();

@@ -148,6 +148,9 @@ impl Turn<'_> {
         if lowered.muted {
             output.truncate(before);
         }
+        if self.client.tracking.is_some() {
+            self.end_tracked(Some(entry));
+        }
     }
 
     /// Answers a write that the cluster did not take.

@@ -69,6 +69,12 @@ impl Plan {
             protocol: turn.client.protocol,
             slack_divisor: turn.touch_slack.unwrap_or(1),
             touches: Arc::clone(&self.touches),
+            cause: turn.client.cause(),
+            tracked_by: turn
+                .client
+                .tracking
+                .as_ref()
+                .and_then(|own| own.notes_reads().then_some(turn.client.shared.id)),
         })
     }
 }
@@ -248,6 +254,7 @@ impl Turn<'_> {
             let seed = self.server.engine.seed();
             let request = Request::new(words, seed, self.client.db, Subject::Unknown);
             self.command(entry, &request, output);
+            self.attend(entry, words);
         }
     }
 
@@ -377,6 +384,7 @@ impl Turn<'_> {
     ) {
         let before = output.len();
         write(self, output);
+        self.end_tracked(None);
         if plan.reply_mode != ReplyMode::On || self.client.reply_mode != ReplyMode::On {
             output.truncate(before);
         }

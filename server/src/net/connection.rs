@@ -112,16 +112,16 @@ impl Connection {
             let _ended = self.run().await;
         }
         self.stream.say_goodbye();
-        self.server.clients.remove(self.client.shared.id);
-        if self.client.subscriptions.is_some() {
+        if self.client.shared.mailbox.get().is_some() {
             self.stop_listening();
         }
+        self.server.clients.remove(self.client.shared.id);
     }
 
     async fn run(&mut self) -> Result<(), Ended> {
         loop {
             let mut buffers = self.receive().await?;
-            if self.client.subscriptions.is_some() {
+            if self.client.shared.mailbox.get().is_some() {
                 self.deliver(&mut buffers).await?;
             }
             loop {
@@ -188,12 +188,15 @@ impl Connection {
 
     /// Whether there are messages for this client.
     fn has_mail(&self) -> bool {
-        self.client.subscriptions.is_some()
-            && self.client.shared.mailbox.get().is_some_and(|mailbox| !mailbox.is_empty())
+        self.client.shared.mailbox.get().is_some_and(|mailbox| !mailbox.is_empty())
     }
 
     /// Sends messages that came for this client.
     async fn deliver(&mut self, buffers: &mut Buffers) -> Result<(), Ended> {
+        if self.client.subscriptions.is_none() {
+            // Another client has its messages redirected here.
+            self.client.open_mailbox();
+        }
         if let Some(mailbox) = self.client.shared.mailbox.get() {
             // With more to send, others have their turn first.
             self.crowded |= mailbox.take(MAIL_BYTES, &mut buffers.output);
@@ -207,6 +210,7 @@ impl Connection {
         if mailbox.is_some_and(|mailbox| mailbox.has_overflowed()) {
             self.server.metrics.output_limit_disconnections.fetch_add(1, Ordering::Relaxed);
         }
+        self.server.keyspace.untrack(&self.server.engine, &mut self.client);
         self.server.pubsub.leave(&mut self.client);
     }
 

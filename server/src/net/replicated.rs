@@ -8,7 +8,7 @@ use hallpass_engine::{Stamp, Words};
 
 use super::buffers::Buffers;
 use super::connection::{Connection, Ended};
-use crate::cluster::{Cluster, Unavailable};
+use crate::cluster::{Cluster, Submitter, Unavailable};
 use crate::dispatch::{Course, Lowered, Prepared, Turn};
 
 /// A submission is closed when its ops have grown past this.
@@ -175,7 +175,14 @@ impl Connection {
         if lowered.is_empty() {
             return;
         }
-        let answer = cluster.submit_by(&self.post, Bytes::from(std::mem::take(ops))).await;
+        let submission = Bytes::from(std::mem::take(ops));
+        let answer = match self.client.cause() {
+            0 => cluster.submit_by(&self.post, submission).await,
+            cause => {
+                let submitter = Box::new(Submitter(cause));
+                cluster.submit_transaction(&self.post, submission, submitter).await
+            }
+        };
         let now = self.server.clock.now();
         let mut turn = self.turn(now);
         let mut output = std::mem::take(&mut buffers.output);

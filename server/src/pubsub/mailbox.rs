@@ -166,6 +166,16 @@ impl Mailbox {
         self.state.lock().close();
     }
 
+    /// Whether nothing comes in any more: its client is gone, or has read too little.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.state.lock().closed
+    }
+
+    /// What new messages are encoded in.
+    pub(crate) fn protocol(&self) -> Protocol {
+        self.state.lock().protocol
+    }
+
     /// Whether the client has a subscription.
     pub fn is_in_use(&self) -> bool {
         !self.counts.is_zero()

@@ -15,7 +15,14 @@ pub(super) enum Event<'a> {
     Pattern(&'a [u8]),
     /// A message on a shard channel.
     Shard,
+    /// What was read of these keys is no longer true; of all keys, without any.
+    Invalidated(Option<&'a [&'a [u8]]>),
+    /// The client that was to be told of changes is gone.
+    RedirectionBroken(u64),
 }
+
+/// Where a client that speaks RESP2 expects to be told of changes.
+const INVALIDATIONS: &[u8] = b"__redis__:invalidate";
 
 /// One message as receivers of one kind get it.
 #[derive(Debug)]
@@ -58,10 +65,38 @@ impl<'a> Message<'a> {
                 reply.bulk(b"pmessage");
                 reply.bulk(pattern);
             }
+            Event::Invalidated(keys) => {
+                write_invalidation(&mut reply, keys);
+                return Bytes::from(bytes);
+            }
+            Event::RedirectionBroken(client) => {
+                reply.push(2);
+                reply.bulk(b"tracking-redir-broken");
+                reply.integer(client as i64);
+                return Bytes::from(bytes);
+            }
         }
         reply.bulk(self.channel);
         reply.bulk(self.payload);
         Bytes::from(bytes)
+    }
+}
+
+fn write_invalidation(reply: &mut Reply<'_>, keys: Option<&[&[u8]]>) {
+    if reply.protocol() == Protocol::Resp3 {
+        reply.push(2);
+        reply.bulk(b"invalidate");
+    } else {
+        reply.push(3);
+        reply.bulk(b"message");
+        reply.bulk(INVALIDATIONS);
+    }
+    match keys {
+        Some(keys) => {
+            reply.array(keys.len());
+            keys.iter().for_each(|key| reply.bulk(key));
+        }
+        None => reply.null(),
     }
 }
 

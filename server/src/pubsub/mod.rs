@@ -173,12 +173,12 @@ impl PubSub {
     /// Lets a client listen to `name`; nothing changes if it does so already. Its mail waits in its mailbox
     /// from now on.
     pub fn subscribe(&self, client: &mut Client, kind: Kind, name: &[u8]) {
-        let protocol = client.protocol;
-        let mailbox = client
-            .shared
-            .mailbox
-            .get_or_init(|| Box::new(Mailbox::new(protocol, Doorbell::of_this_thread())));
-        let subscriptions = client.subscriptions.get_or_insert_default();
+        client.open_mailbox();
+        let (Some(mailbox), Some(subscriptions)) =
+            (client.shared.mailbox.get(), &mut client.subscriptions)
+        else {
+            return;
+        };
         let own = subscriptions.of_mut(kind);
         if own.contains(name) {
             return;
@@ -282,6 +282,32 @@ impl PubSub {
     }
 }
 
+/// What a client is told beside messages on channels.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Told<'a> {
+    /// What it has read of these keys is no longer true; of all keys, without any.
+    Invalidated(Option<&'a [&'a [u8]]>),
+    /// The client that is told of changes in its place is gone: this one.
+    RedirectionBroken(u64),
+}
+
+/// Tells clients of something. Those without a mailbox are not told.
+pub(crate) fn tell(settings: &Settings, clients: &[&Arc<ClientShared>], told: Told<'_>) {
+    let event = match told {
+        Told::Invalidated(keys) => Event::Invalidated(keys),
+        Told::RedirectionBroken(client) => Event::RedirectionBroken(client),
+    };
+    let mut delivery = Delivery { settings, receivers: 0, doorbells: Vec::new() };
+    delivery.deliver(clients.iter().copied(), &Message::new(event, b"", b""));
+    delivery.finish();
+}
+
+/// Makes a mailbox for a client of another thread, which begins to look into it when it is woken.
+pub(crate) fn open_mailbox_of(client: &ClientShared) {
+    let protocol = client.published().protocol;
+    client.mailbox.get_or_init(|| Box::new(Mailbox::new(protocol, None)));
+}
+
 /// Takes a client out of a channel, and the channel out of the registry when it was the last one.
 fn strike_out(channels: &Channels, name: &[u8], id: u64) {
     if let Some(mut subscribers) = channels.get_mut(name) {
@@ -319,10 +345,13 @@ impl Delivery<'_> {
     }
 
     fn announce(&mut self, client: &Arc<ClientShared>, mailbox: &Mailbox) {
-        if let Some(doorbell) = &mailbox.doorbell
-            && doorbell.announce(client)
-        {
-            self.doorbells.push(Arc::clone(doorbell));
+        match &mailbox.doorbell {
+            Some(doorbell) if doorbell.announce(client) => {
+                self.doorbells.push(Arc::clone(doorbell));
+            }
+            Some(_) => {}
+            // Without a socket, it looks by itself.
+            None => client.wake(),
         }
     }
 
@@ -340,6 +369,15 @@ impl Client {
     pub fn only_listens(&self) -> bool {
         self.protocol == Protocol::Resp2
             && self.subscriptions.as_ref().is_some_and(|own| !own.is_empty())
+    }
+
+    /// Sees to it that it has a mailbox and looks into it.
+    pub(crate) fn open_mailbox(&mut self) {
+        let protocol = self.protocol;
+        let open = || Box::new(Mailbox::new(protocol, Doorbell::of_this_thread()));
+        // One that another thread has opened may not know the protocol.
+        self.shared.mailbox.get_or_init(open).switch_protocol(protocol);
+        self.subscriptions.get_or_insert_default();
     }
 
     /// Writes all mail that waits.

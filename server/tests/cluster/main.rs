@@ -13,6 +13,7 @@ mod durable;
 mod encrypted;
 mod failover;
 mod joining;
+mod notifying;
 mod rolling;
 mod serving;
 mod transactions;
