@@ -9,6 +9,9 @@ use crate::net::tls::TlsError;
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The users that the settings describe.
+    #[error("{0}")]
+    Users(String),
     /// `bind` names no address.
     #[error("bind: at least one address is needed")]
     NoAddress,

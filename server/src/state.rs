@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use hallpass_engine::{Engine, HashSeed, Observer, SizeLimits, Stamp};
 use parking_lot::RwLock;
 
-use crate::client::Clients;
+use crate::acl::Acl;
+use crate::client::{Client, Clients};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::command::table::{Table, table};
@@ -36,6 +37,8 @@ pub struct ServerState {
     pub table: &'static Table,
     /// The settings.
     pub settings: Settings,
+    /// Users and what they may do.
+    pub acl: Acl,
     /// The clocks.
     pub clock: Clock,
     /// Who is connected.
@@ -98,6 +101,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Has all connections look around before their next batch: at the settings, and who they are.
+    pub fn announce(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// A copy for a connection.
     pub fn view(&self) -> SettingsView {
         // The generation first: a change in between makes the copy look old, never new.
@@ -107,11 +115,13 @@ impl Settings {
 }
 
 impl SettingsView {
-    /// The settings, read anew when `settings` has changed: one load of a shared line otherwise.
+    /// The settings, read anew when they have changed, and the client's user with them: one load of a
+    /// shared line otherwise.
     #[inline]
-    pub fn refresh(&mut self, settings: &Settings) -> &Config {
-        if self.generation != settings.generation.load(Ordering::Acquire) {
-            *self = settings.view();
+    pub fn refresh(&mut self, server: &ServerState, client: &mut Client) -> &Config {
+        if self.generation != server.settings.generation.load(Ordering::Acquire) {
+            *self = server.settings.view();
+            client.follow_users(&server.acl);
         }
         &self.config
     }
@@ -161,6 +171,7 @@ impl ServerState {
             cluster: OnceLock::new(),
             failure: OnceLock::new(),
             table,
+            acl: Acl::new(&config),
             settings: Settings::new(config),
             clock,
             clients: Clients::default(),

@@ -8,6 +8,7 @@ use super::error::CommandError;
 use super::help;
 use super::request::Request;
 use super::spec::{CommandSpec, Flags, Run};
+use crate::acl::{Acl, User};
 use crate::config::rewrite;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::glob;
@@ -136,6 +137,14 @@ fn set(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Comm
         Ok::<(), CommandError>(())
     })?;
     let config = context.server.settings.current();
+    if changes.iter().any(|(setting, _)| setting.name == "requirepass") {
+        Acl::change(context.server, |users| {
+            let mut user = User::clone(users.default_user());
+            user.set_password(&config.requirepass);
+            users.insert(user);
+            Ok::<(), CommandError>(())
+        })?;
+    }
     if context.server.cluster.get().is_none() {
         context.server.engine.set_memory_limit(config.maxmemory, config.eviction());
     }

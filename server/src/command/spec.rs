@@ -229,6 +229,12 @@ macro_rules! bits {
                 self.0 & other.0 == other.0
             }
 
+            /// The bit of this name, in any case.
+            pub fn find(name: &str) -> Option<Self> {
+                let at = Self::NAMES.iter().position(|known| known.eq_ignore_ascii_case(name))?;
+                Some(Self(1 << at))
+            }
+
             /// The names of the members.
             pub fn names(self) -> impl Iterator<Item = &'static str> {
                 Self::NAMES
@@ -301,6 +307,14 @@ bits! {
     HASH = "hash",
     /// Strings.
     STRING = "string",
+    /// Bitmaps: none of these exists here, but rules may name the category.
+    BITMAP = "bitmap",
+    /// Estimates of cardinality: likewise.
+    HYPERLOGLOG = "hyperloglog",
+    /// Places: likewise.
+    GEO = "geo",
+    /// Streams: likewise.
+    STREAM = "stream",
     /// Publish and subscribe.
     PUBSUB = "pubsub",
     /// Administration.

@@ -26,6 +26,12 @@ pub struct Config {
     pub threads: u64,
     /// The password clients have to give; empty for none.
     pub requirepass: String,
+    /// The file with users; empty for none.
+    pub aclfile: String,
+    /// The most entries of ACL LOG.
+    pub acllog_max_len: u64,
+    /// What channels a new user may name.
+    pub acl_pubsub_default: String,
     /// The most clients at a time.
     pub maxclients: u64,
     /// After how many idle seconds a client is closed; 0 for never.
@@ -92,6 +98,8 @@ pub struct Config {
     pub tls_ca_cert_file: String,
     /// Bytes of log after which a snapshot is taken, or as many as the store holds if that is more.
     pub snapshot_bytes: u64,
+    /// Users that the file describes: name and rules.
+    pub users: Vec<(String, String)>,
     /// The file the settings were read from.
     pub file: Option<PathBuf>,
 }
@@ -103,6 +111,9 @@ impl Default for Config {
             port: 0,
             threads: 0,
             requirepass: String::new(),
+            aclfile: String::new(),
+            acllog_max_len: 0,
+            acl_pubsub_default: String::new(),
             maxclients: 0,
             timeout: 0,
             tcp_keepalive: 0,
@@ -136,6 +147,7 @@ impl Default for Config {
             tls_key_file: String::new(),
             tls_ca_cert_file: String::new(),
             snapshot_bytes: 0,
+            users: Vec::new(),
             file: None,
         };
         for setting in settings::SETTINGS {
@@ -195,6 +207,9 @@ impl Config {
         if initial.len() > 1 && self.cluster_port == 0 {
             return refuse("cluster-port", "a node needs a port that its peers connect to".into());
         }
+        if !self.users.is_empty() && !self.aclfile.is_empty() {
+            return refuse("aclfile", "users stand here or in an ACL file, not in both".into());
+        }
         let files = [&self.tls_cert_file, &self.tls_key_file, &self.tls_ca_cert_file];
         if self.tls_cluster && files.iter().any(|file| file.is_empty()) {
             let needed = "it needs tls-cert-file, tls-key-file and tls-ca-cert-file";
@@ -223,6 +238,11 @@ impl Config {
             }
         }
         Ok(nodes)
+    }
+
+    /// Whether a new user may name all channels.
+    pub fn acl_allows_channels(&self) -> bool {
+        self.acl_pubsub_default == "allchannels"
     }
 
     /// How many connection threads to start.

@@ -90,6 +90,13 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether the client's user may not have this request.
+    pub(crate) fn denies(&self, words: Words<'_>, prepared: &Prepared) -> bool {
+        self.client.restricted
+            && matches!(prepared.found, Found::Command(entry)
+                if self.client.user.check(entry, words).is_err())
+    }
+
     fn encode(
         &self,
         entry: &Entry,

@@ -145,7 +145,7 @@ impl Acceptor {
         }
         match prepare(&stream, &config) {
             Ok(local) => {
-                let client = self.introduce(&stream, address, local, &config);
+                let client = self.introduce(&stream, address, local);
                 let turn = self.turn.fetch_add(1, Ordering::Relaxed) % self.workers.len();
                 let shared = Arc::clone(&client.shared);
                 self.server.clients.insert(shared);
@@ -160,13 +160,7 @@ impl Acceptor {
         }
     }
 
-    fn introduce(
-        &self,
-        stream: &TcpStream,
-        address: SocketAddr,
-        local: SocketAddr,
-        config: &Config,
-    ) -> Client {
+    fn introduce(&self, stream: &TcpStream, address: SocketAddr, local: SocketAddr) -> Client {
         let shared = ClientShared::new(
             self.server.clients.next_id(),
             address.to_string().into(),
@@ -174,7 +168,7 @@ impl Acceptor {
             descriptor(stream),
             self.server.clock.now(),
         );
-        Client::new(Arc::new(shared), config.requirepass.is_empty())
+        Client::new(Arc::new(shared), &self.server.acl.users())
     }
 }
 
