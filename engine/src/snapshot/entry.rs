@@ -6,6 +6,8 @@
 //!   1 collection  database key deadline owner collection
 //!   2 session     hash[16] user generation created seen authenticated idle lifetime version meta data
 //!   3 alias       hash[16] hash[16] created deadline
+//!   4 register    name value
+//!   5 registers   version
 //! owner: 0, or 1 user generation.  deadline: milliseconds, 2^44 - 1 for never
 //! ```
 
@@ -34,6 +36,14 @@ pub(crate) enum Entry<'a> {
         created: Stamp,
         deadline: Stamp,
     },
+    Register {
+        name: &'a [u8],
+        value: &'a [u8],
+    },
+    /// What they have in common.
+    Registers {
+        version: u64,
+    },
 }
 
 /// A session read back.
@@ -56,7 +66,7 @@ impl Entry<'_> {
         match self {
             Self::Plain { owner, .. } => owner.map_or(0, |(_, generation)| generation),
             Self::Session(session) => session.generation,
-            Self::Alias { .. } => 0,
+            Self::Alias { .. } | Self::Register { .. } | Self::Registers { .. } => 0,
         }
     }
 }
@@ -110,6 +120,19 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
     }
 }
 
+/// Appends a register.
+pub(super) fn encode_register(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.push(4);
+    bytes(out, name);
+    bytes(out, value);
+}
+
+/// Appends what registers have in common.
+pub(super) fn encode_registers(version: u64, out: &mut Vec<u8>) {
+    out.push(5);
+    varint::push(out, version);
+}
+
 /// Takes one entry off the front; `None` when the bytes are not one.
 pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
     let kind = take::<1>(rest)?[0];
@@ -147,6 +170,8 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
             created: take_stamp(rest)?,
             deadline: take_stamp(rest)?,
         },
+        4 => Entry::Register { name: take_bytes(rest)?, value: take_bytes(rest)? },
+        5 => Entry::Registers { version: varint::take(rest)? },
         _ => return None,
     })
 }

@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use super::entry;
 use super::image::{Instant, ShardImage};
 use super::{BLOCK_BYTES, MAGIC, VERSION};
 use crate::engine::Engine;
@@ -55,6 +56,7 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
         }
         *current = Some(Arc::clone(&instant));
         let generations = store.generations.load(Ordering::Relaxed);
+        let registers = store.registers.lock().clone();
         drop((current, shards, users));
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -62,7 +64,19 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
         varint::push(&mut header, now.millis());
         varint::push(&mut header, generations);
         close_block(&mut header, out);
-        Some(Self { engine, instant, shard: 0, block: Vec::new(), entries: 0, done: false })
+        let (mut block, mut entries) = (Vec::new(), 0);
+        if registers.version() > 0 {
+            entry::encode_registers(registers.version(), &mut block);
+            entries += 1;
+        }
+        for (name, value) in registers.iter() {
+            entry::encode_register(name, value, &mut block);
+            entries += 1;
+            if block.len() >= BLOCK_BYTES {
+                close_block(&mut block, out);
+            }
+        }
+        Some(Self { engine, instant, shard: 0, block, entries, done: false })
     }
 
     /// Appends about one block to `out`, and whatever was written to the side since the last slice;

@@ -29,6 +29,7 @@ use self::shard::Shard;
 use self::table::Table;
 use crate::key::HashSeed;
 use crate::observe::Observed;
+use crate::register::Registers;
 use crate::snapshot::image::Instant;
 use crate::user::shard::{UserName, UserShard};
 
@@ -58,6 +59,9 @@ pub(crate) struct Store {
     pub(crate) snapshot_instant: Mutex<Option<Arc<Instant>>>,
     /// Who is told of changes.
     pub(crate) observed: Observed,
+    /// Values that are no keys. Nothing is locked below it but by a snapshot's beginning, which has all
+    /// other locks then.
+    pub(crate) registers: Mutex<Registers>,
     shard_shift: u32,
 }
 
@@ -108,6 +112,7 @@ impl Store {
             memory_bytes: AtomicU64::new(0),
             snapshot_instant: Mutex::new(None),
             observed: Observed::default(),
+            registers: Mutex::default(),
             shard_shift: 64 - shards.trailing_zeros(),
         }
     }
