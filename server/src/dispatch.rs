@@ -298,6 +298,19 @@ impl Turn<'_> {
                 render(&outcome, request, &mut Reply::new(output, self.client.protocol));
                 Ok(())
             }
+            Run::Register { lower, render } => {
+                let outcome = loop {
+                    let outcome = self.apply(&lower(server, request)?)?;
+                    acl::registers::follow(server);
+                    // Who is refused here has seen another one's change, and begins from there.
+                    if outcome != Outcome::Flag(false) {
+                        break outcome;
+                    }
+                };
+                self.client.follow_users(&server.acl);
+                render(&outcome, request, &mut Reply::new(output, self.client.protocol));
+                Ok(())
+            }
             Run::Mint { lower, render } => {
                 let secret = Secret::draw();
                 let outcome = self.apply(&lower(&self.lowering(), request, &secret)?)?;

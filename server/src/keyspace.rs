@@ -3,8 +3,8 @@
 //! The engine calls this from whichever thread changes a key, while the key's shard is held. It is asleep,
 //! and costs nothing, for as long as nobody watches anything.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::DashMap;
 use hallpass_engine::{Change, Engine, Observer};
@@ -24,15 +24,25 @@ fn name(db: u8, key: &[u8]) -> Name {
 /// Set when something a client watches has changed.
 pub(crate) type Mark = Arc<AtomicBool>;
 
+/// Called when registers changed.
+type Hook = Box<dyn Fn() + Send + Sync>;
+
 /// Who is told of which keys.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Keyspace {
     watched: DashMap<Name, Vec<Mark>>,
+    /// Whom to tell that registers changed.
+    registers: OnceLock<Hook>,
     /// How many reasons there are to be told at all.
     reasons: Mutex<usize>,
 }
 
 impl Keyspace {
+    /// Has `hook` called whenever registers change; only the first is.
+    pub(crate) fn follow_registers(&self, hook: Hook) {
+        let _first = self.registers.set(hook);
+    }
+
     /// Sets `mark` when the key changes from now on; false when that was so already.
     pub(crate) fn watch(&self, engine: &Engine, db: u8, key: &[u8], mark: &Mark) -> bool {
         let mut marks = self.watched.entry(name(db, key)).or_default();
@@ -73,11 +83,23 @@ impl Observer for Keyspace {
         }
     }
 
+    fn registers_changed(&self) {
+        if let Some(hook) = self.registers.get() {
+            hook();
+        }
+    }
+
     fn flushed(&self, db: Option<u8>) {
         for entry in &self.watched {
             if db.is_none() || entry.key().first().copied() == db {
                 entry.value().iter().for_each(|mark| mark.store(true, Ordering::Release));
             }
         }
+    }
+}
+
+impl std::fmt::Debug for Keyspace {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Keyspace").field("watched", &self.watched).finish_non_exhaustive()
     }
 }

@@ -10,13 +10,14 @@
 mod check;
 pub mod file;
 pub mod log;
+pub(crate) mod registers;
 mod rule;
 mod user;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use self::check::Denied;
 pub use self::rule::{RuleError, has_spaces};
@@ -28,6 +29,8 @@ use crate::state::ServerState;
 /// All users by name, in the order of their bytes. There is always a default user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Users {
+    /// The version of the registers they are made of.
+    version: u64,
     map: BTreeMap<Box<[u8]>, Arc<User>>,
 }
 
@@ -36,7 +39,7 @@ impl Users {
     pub fn new(password: &str) -> Self {
         let mut user = User::unrestricted();
         user.set_password(password);
-        let mut users = Self { map: BTreeMap::new() };
+        let mut users = Self { version: 0, map: BTreeMap::new() };
         users.insert(user);
         users
     }
@@ -74,6 +77,8 @@ impl Users {
 #[derive(Debug)]
 pub struct Acl {
     users: RwLock<Arc<Users>>,
+    /// Those of the configuration, which registers change. Held while they are.
+    configured: Mutex<Users>,
     /// ACL LOG.
     pub log: log::Log,
 }
@@ -82,11 +87,16 @@ impl Acl {
     /// The default user alone, as configured.
     pub fn new(config: &Config) -> Self {
         let users = Users::new(&config.requirepass);
-        Self { users: RwLock::new(Arc::new(users)), log: log::Log::default() }
+        Self {
+            configured: Mutex::new(users.clone()),
+            users: RwLock::new(Arc::new(users)),
+            log: log::Log::default(),
+        }
     }
 
     /// Sets the users that a server begins with.
     pub(crate) fn begin_with(&self, users: Users) {
+        *self.configured.lock() = users.clone();
         *self.users.write() = Arc::new(users);
     }
 
@@ -95,27 +105,19 @@ impl Acl {
         Arc::clone(&self.users.read())
     }
 
-    /// Changes the users in one step; nothing changes when `change` fails. Then clients whose user is gone
-    /// are closed, and subscribers that listen to what their user may not hear any more.
-    pub fn change<T, E>(
-        server: &ServerState,
-        change: impl FnOnce(&mut Users) -> Result<T, E>,
-    ) -> Result<T, E> {
-        let mut current = server.acl.users.write();
-        let mut users = Users::clone(&current);
-        let changed = change(&mut users)?;
-        let new = Arc::new(users);
-        let old = std::mem::replace(&mut *current, Arc::clone(&new));
-        drop(current);
+    /// Replaces the users in one step. Then clients whose user is gone are closed, and subscribers that
+    /// listen to what their user may not hear any more.
+    fn install(server: &ServerState, new: Users) {
+        let new = Arc::new(new);
+        let old = std::mem::replace(&mut *server.acl.users.write(), Arc::clone(&new));
         server.settings.announce();
         close_clients(server, &old, &new);
-        Ok(changed)
     }
 }
 
 /// Closes the clients that the difference concerns.
 fn close_clients(server: &ServerState, old: &Users, new: &Users) {
-    if old == new {
+    if old.map == new.map {
         return;
     }
     let narrowed = |name: &[u8]| {

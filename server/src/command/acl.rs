@@ -1,15 +1,18 @@
 //! ACL: users and what they may do, over the wire.
 
+use hallpass_engine::Op;
 use hallpass_engine::value::number::parse_i64;
 
 use super::context::LocalContext;
 use super::error::CommandError;
 use super::help;
+use super::render;
 use super::request::Request;
 use super::spec::{Categories, CommandSpec, Flags, Run};
 use super::table::{Found, table};
-use crate::acl::{Acl, DEFAULT_USER, RuleError, User, file, has_spaces, hexadecimal};
+use crate::acl::{DEFAULT_USER, RuleError, User, file, has_spaces, hexadecimal, registers};
 use crate::resp::reply::Reply;
+use crate::state::ServerState;
 
 /// How many entries LOG shows when nobody says.
 const ENTRIES_SHOWN: i64 = 10;
@@ -61,7 +64,7 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Deletes ACL users, and terminates their connections.",
         complexity: "O(1) amortized time considering the typical user.",
         reply: "Integer: how many there were",
-        run: Run::Local(delete_user),
+        run: Run::Register { lower: delete_user, render: render::integer },
         ..ROW
     },
     CommandSpec {
@@ -119,7 +122,8 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Reloads the rules from the configured ACL file.",
         complexity: "O(N). Where N is the number of configured users.",
         reply: "OK",
-        difference: "A file without a default user leaves it as requirepass has it.",
+        difference: "A file without a default user leaves it as requirepass has it. In a cluster the file is this \
+                     node's, and users changed since go before it.",
         run: Run::Local(load),
         ..ROW
     },
@@ -149,8 +153,9 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Creates and modifies an ACL user and its rules.",
         complexity: "O(N). Where N is the number of rules provided.",
         reply: "OK",
-        difference: "Selectors, rules in parentheses, are refused.",
-        run: Run::Local(set_user),
+        difference: "Selectors, rules in parentheses, are refused. In a cluster the user is changed on all nodes, and \
+                     a transaction may change users once.",
+        run: Run::Register { lower: set_user, render: |_, _, reply| reply.ok() },
         ..ROW
     },
     CommandSpec {
@@ -202,26 +207,21 @@ fn unknown_form(request: &Request<'_>) -> CommandError {
         .into()
 }
 
-fn set_user(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
+fn set_user<'a>(server: &ServerState, request: &Request<'a>) -> Result<Op<'a>, CommandError> {
     let name = request.word(2);
     if has_spaces(name) {
         return Err("ERR Usernames can't contain spaces or null characters".into());
     }
-    let all_channels = context.server.settings.current().acl_allows_channels();
-    Acl::change(context.server, |users| {
-        let mut user = match users.get(name) {
-            Some(user) => User::clone(user),
-            None => User::new(name, all_channels),
-        };
-        for rule in request.words_from(3).iter() {
-            user.apply(rule, all_channels).map_err(|error| bad_rule(rule, error))?;
-        }
-        users.insert(user);
-        Ok::<(), CommandError>(())
-    })?;
-    context.client.follow_users(&context.server.acl);
-    context.reply.ok();
-    Ok(())
+    let all_channels = server.settings.current().acl_allows_channels();
+    let users = server.acl.users();
+    let mut user = match users.get(name) {
+        Some(user) => User::clone(user),
+        None => User::new(name, all_channels),
+    };
+    for rule in request.words_from(3).iter() {
+        user.apply(rule, all_channels).map_err(|error| bad_rule(rule, error))?;
+    }
+    Ok(registers::set(&users, &user))
 }
 
 fn bad_rule(rule: &[u8], error: RuleError) -> CommandError {
@@ -230,17 +230,12 @@ fn bad_rule(rule: &[u8], error: RuleError) -> CommandError {
     CommandError::Raw(parts.concat())
 }
 
-fn delete_user(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
-    let names = request.words_from(2);
-    if names.iter().any(|name| name == DEFAULT_USER) {
+fn delete_user<'a>(server: &ServerState, request: &Request<'a>) -> Result<Op<'a>, CommandError> {
+    let names: Vec<&[u8]> = request.words_from(2).iter().collect();
+    if names.contains(&DEFAULT_USER) {
         return Err("ERR The 'default' user cannot be removed".into());
     }
-    let deleted = Acl::change(context.server, |users| {
-        Ok::<usize, CommandError>(names.iter().filter(|name| users.remove(name)).count())
-    })?;
-    context.client.follow_users(&context.server.acl);
-    context.reply.integer(deleted as i64);
-    Ok(())
+    Ok(registers::delete(server, &server.acl.users(), &names))
 }
 
 fn get_user(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
@@ -295,10 +290,11 @@ fn load(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), Co
         return Err(NO_FILE.into());
     }
     let loaded = file::load(&config).map_err(|error| CommandError::from(format!("ERR {error}")))?;
-    Acl::change(context.server, |users| {
-        *users = loaded;
-        Ok::<(), CommandError>(())
-    })?;
+    let server = context.server;
+    if server.cluster.get().is_none() {
+        server.engine.apply(&registers::forget(&server.engine.registers()), context.now);
+    }
+    registers::reconfigure(server, |users| *users = loaded);
     context.client.follow_users(&context.server.acl);
     context.reply.ok();
     Ok(())

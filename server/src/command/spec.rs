@@ -11,6 +11,7 @@ use super::error::CommandError;
 use super::request::Request;
 use crate::resp::reply::Reply;
 use crate::session_id::Secret;
+use crate::state::ServerState;
 
 /// How a command is carried out.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,14 @@ pub enum Run {
         lower: for<'a> fn(&LowerContext<'_>, &Request<'a>, &Secret) -> Result<Op<'a>, CommandError>,
         /// Writes the reply.
         render: fn(&Outcome, &Request<'_>, &Secret, &mut Reply<'_>),
+    },
+    /// As [`Run::Write`], for a change of registers: it begins from what they make of the server, such as its
+    /// users, and the client is bound by what comes of it before its next request.
+    Register {
+        /// Makes the op, an [`Op::Registers`]; made again when somebody else was faster.
+        lower: for<'a> fn(&ServerState, &Request<'a>) -> Result<Op<'a>, CommandError>,
+        /// Writes the reply.
+        render: fn(&Outcome, &Request<'_>, &mut Reply<'_>),
     },
     /// Needs the connection and the server only.
     Local(fn(&mut LocalContext<'_>, &Request<'_>) -> Result<(), CommandError>),

@@ -306,7 +306,7 @@ impl Turn<'_> {
                     plan.reads.push_back(QueuedRead { applied, index, db });
                     Step::Read
                 }
-                Run::Write { .. } | Run::Mint { .. } => {
+                Run::Write { .. } | Run::Mint { .. } | Run::Register { .. } => {
                     let prepared = prepare(self.server, self.client.db, words);
                     match self.lower(words, &prepared, &mut plan.ops, &mut refusal) {
                         Some(lowered) => {
