@@ -47,6 +47,16 @@ impl Engine {
                 }
             }
         }
+        let registers = self.store.registers.lock();
+        if registers.version() > 0 {
+            let mut hasher = SipHasher13::new();
+            hasher.write_u64(registers.version());
+            for (name, value) in registers.iter() {
+                bytes(&mut hasher, name);
+                bytes(&mut hasher, value);
+            }
+            sum = sum.wrapping_add(hasher.finish128().as_u128());
+        }
         sum
     }
 }

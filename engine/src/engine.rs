@@ -14,6 +14,7 @@ use crate::key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Words}
 use crate::observe::Observer;
 use crate::op::Op;
 use crate::outcome::{Outcome, Refusal};
+use crate::register::Registers;
 use crate::session::meta::Meta;
 use crate::session::touch::Touch;
 use crate::session::{list, read};
@@ -518,6 +519,12 @@ impl Engine {
         self.store.clear_all();
         self.store.rules.clear();
         self.store.generations.store(0, Ordering::Relaxed);
+        *self.store.registers.lock() = Registers::default();
+    }
+
+    /// A copy of the registers: see [`Op::Registers`].
+    pub fn registers(&self) -> Registers {
+        self.store.registers.lock().clone()
     }
 
     /// Bytes that entries and users cost, overhead included.

@@ -38,6 +38,7 @@ pub mod key;
 mod observe;
 pub mod op;
 pub mod outcome;
+mod register;
 mod room;
 pub mod rule;
 mod session;
@@ -56,9 +57,13 @@ pub use key::{DATABASES, HashSeed, Hint, Key, SessionHash, SessionKey, Span, Wor
 pub use observe::{Change, Observer};
 pub use op::{
     Cap, Combination, Condition, Deadline, Due, ExpireCondition, Fingerprint, Limits, Op,
-    OpDecoder, OpFault, Side, SortedAddOptions, SortedEnd, SortedRange,
+    OpDecoder, OpFault, RegisterChange, Side, SortedAddOptions, SortedEnd, SortedRange,
 };
 pub use outcome::{Outcome, Refusal, SessionBrief};
+pub use register::{
+    REGISTER_NAME_BYTES_MAX, REGISTER_VALUE_BYTES_MAX, REGISTERS_BYTES_MAX, REGISTERS_MAX,
+    Registers,
+};
 pub use room::Evictable;
 pub use rule::{Decoder, FenceReply, Rule, RuleFault, Source};
 pub use session::meta::Meta;

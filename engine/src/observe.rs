@@ -60,6 +60,10 @@ pub trait Observer: Send + Sync {
     fn reclaiming(&self, reclaim: &mut dyn FnMut()) {
         reclaim();
     }
+
+    /// Registers changed, or all may have because a snapshot was restored. Called whether the observer is
+    /// awake or not, without locks: it may look at [`Engine::registers`](crate::Engine::registers).
+    fn registers_changed(&self) {}
 }
 
 /// The observer of a store, and whether it wants to know.
@@ -98,6 +102,12 @@ impl Observed {
     fn tell_awake(&self, change: Change, record: Record) {
         if let Some(observer) = self.observer.get() {
             observer.changed(change, record.db(), record.key_bytes());
+        }
+    }
+
+    pub(crate) fn tell_registers_changed(&self) {
+        if let Some(observer) = self.observer.get() {
+            observer.registers_changed();
         }
     }
 

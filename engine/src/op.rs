@@ -22,6 +22,9 @@ use crate::rule::Rule;
 use crate::time::Stamp;
 use crate::value::sorted::{LexBound, ScoreBound};
 
+/// A register's name and its new value; `None` to delete it.
+pub type RegisterChange<'a> = (Cow<'a, [u8]>, Option<Cow<'a, [u8]>>);
+
 /// One change of the store.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Op<'a> {
@@ -160,6 +163,16 @@ pub enum Op<'a> {
     Unchanged {
         /// The keys, each with its [`Engine::fingerprint`](crate::Engine::fingerprint).
         keys: Vec<(Key<'a>, Fingerprint)>,
+    },
+
+    /// Sets and deletes registers in one step: named values that belong to the state and are no keys.
+    /// Outcome: `Integer`, how many changes; `Flag(false)` and none when others came since `seen`.
+    Registers {
+        /// The [`Registers::version`](crate::Registers::version) that the changes were made from; `None`
+        /// to make them in any case.
+        seen: Option<u64>,
+        /// Names with their new values; `None` to delete one.
+        changes: Vec<RegisterChange<'a>>,
     },
 
     /// Sets hash fields. Outcome: `Integer`, how many were new.
@@ -455,6 +468,7 @@ impl Op<'_> {
                 | Self::Rename { .. }
                 | Self::Flush { .. }
                 | Self::Unchanged { .. }
+                | Self::Registers { .. }
                 | Self::HashDelete { .. }
                 | Self::SetRemove { .. }
                 | Self::SetPop { .. }

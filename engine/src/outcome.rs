@@ -77,6 +77,8 @@ pub enum Refusal {
     SameKey,
     /// `maxmemory` is reached and the policy evicts nothing (more).
     OutOfMemory,
+    /// There would be more registers, or larger ones, than an engine holds.
+    TooManyRegisters,
     /// A shard has no free slot left.
     TooManyEntries,
     /// There is no live session under this id.

@@ -7,6 +7,7 @@
 mod damage;
 mod model;
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use damage::{LARGEST, Watched, damage, roll};
@@ -22,7 +23,7 @@ use proptest::prelude::*;
 
 const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/version-1.ops");
 const START: Stamp = Stamp::from_millis(1_700_000_000_000);
-const KINDS: u8 = 45;
+const KINDS: u8 = 46;
 
 #[global_allocator]
 static WATCHED: Watched = Watched;
@@ -277,6 +278,13 @@ impl Parts {
             42 => Op::RuleSet { rule: Box::new(self.rule()) },
             43 => Op::RuleDelete { name: second },
             44 => Op::RuleIndex { job: large, keys: vec![key, other], done: self.bit(0) },
+            45 => {
+                let name = |text: &'_ [u8]| -> Cow<'_, [u8]> { text.to_vec().into() };
+                let value = self.bit(1).then(|| name(third));
+                let mut changes = vec![(name(second), value), (name(third), None)];
+                changes.truncate(usize::from(self.flags) % 3);
+                Op::Registers { seen: self.bit(0).then_some(number), changes }
+            }
             _ => {
                 let fingerprint = |number| Fingerprint(u128::from(number) << 64 | 1);
                 let mut keys = vec![(key, fingerprint(number)), (other, fingerprint(large))];
@@ -307,6 +315,7 @@ fn name(op: &Op<'_>) -> &'static str {
         Op::Flush { .. } => "Flush",
         Op::Restore { .. } => "Restore",
         Op::Unchanged { .. } => "Unchanged",
+        Op::Registers { .. } => "Registers",
         Op::HashSet { .. } => "HashSet",
         Op::HashDelete { .. } => "HashDelete",
         Op::HashIncrement { .. } => "HashIncrement",

@@ -12,6 +12,7 @@ use hallpass_engine::{SessionHash, Stamp};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::acl::{Acl, DEFAULT_USER, User, Users};
 use crate::command::table::Entry;
 use crate::pubsub::Subscriptions;
 use crate::pubsub::mailbox::Mailbox;
@@ -42,6 +43,12 @@ pub struct Client {
     pub protocol: Protocol,
     /// Whether it has authenticated, or need not.
     pub authenticated: bool,
+    /// Whether that is by what it said, and so for good.
+    has_said_who: bool,
+    /// Who it is.
+    pub user: Arc<User>,
+    /// Whether there is anything it may not do: then each request is checked.
+    pub restricted: bool,
     /// CLIENT REPLY.
     pub reply_mode: ReplyMode,
     /// Close once what was written has been sent.
@@ -124,6 +131,8 @@ pub struct Names {
     pub library: Box<str>,
     /// CLIENT SETINFO LIB-VER.
     pub library_version: Box<str>,
+    /// The user it is.
+    pub user: Box<[u8]>,
 }
 
 /// The part of the private half that CLIENT LIST shows.
@@ -170,11 +179,15 @@ impl Published {
 
 impl Client {
     /// A client that has just connected.
-    pub fn new(shared: Arc<ClientShared>, authenticated: bool) -> Self {
-        Self {
+    pub fn new(shared: Arc<ClientShared>, users: &Users) -> Self {
+        let user = Arc::clone(users.default_user());
+        let mut client = Self {
             db: 0,
             protocol: Protocol::Resp2,
-            authenticated,
+            authenticated: false,
+            has_said_who: false,
+            restricted: true,
+            user,
             reply_mode: ReplyMode::On,
             closing: false,
             no_evict: false,
@@ -187,7 +200,42 @@ impl Client {
             subscriptions: None,
             tracking: None,
             shared,
+        };
+        client.forget_user(users);
+        client
+    }
+
+    /// Makes it this user.
+    pub(crate) fn become_user(&mut self, user: Arc<User>) {
+        self.shared.names.lock().user.clone_from(&user.name);
+        (self.user, self.authenticated, self.has_said_who) = (user, true, true);
+        self.restricted = !self.user.may_do_everything();
+    }
+
+    /// Makes it the default user, which may need no password.
+    pub(crate) fn forget_user(&mut self, users: &Users) {
+        let user = Arc::clone(users.default_user());
+        let free = user.needs_no_password();
+        self.become_user(user);
+        (self.authenticated, self.has_said_who) = (free, free);
+        self.restricted |= !free;
+    }
+
+    /// Takes its user as that is now. When the user is gone, the connection will be closed, and may do
+    /// nothing until then.
+    #[cold]
+    pub(crate) fn follow_users(&mut self, acl: &Acl) {
+        let users = acl.users();
+        match users.get(&self.user.name) {
+            Some(user) => self.user = Arc::clone(user),
+            None => {
+                self.user = Arc::new(User::new(&self.user.name, false));
+                self.closing = true;
+            }
         }
+        // As in Redis: who got in without a password stays, and who did not gets in once none is needed.
+        self.authenticated = self.has_said_who || users.default_user().needs_no_password();
+        self.restricted = !self.authenticated || !self.user.may_do_everything();
     }
 
     /// Makes the present state visible to CLIENT LIST and the idle timeout: two stores to a line that
@@ -225,7 +273,7 @@ impl ClientShared {
             local_address,
             descriptor,
             connected,
-            names: Mutex::default(),
+            names: Mutex::new(Names { user: DEFAULT_USER.into(), ..Names::default() }),
             seen_millis: AtomicU64::new(connected.millis()),
             published: AtomicU64::new(0),
             input_bytes: AtomicU64::new(0),

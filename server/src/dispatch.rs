@@ -8,6 +8,8 @@
 use hallpass_engine::value::Collection;
 use hallpass_engine::{Hint, Key, Op, Outcome, Refusal, Stamp, Value, Words};
 
+use crate::acl::log::Refused;
+use crate::acl::{self, Denied};
 use crate::client::{Client, ReplyMode};
 use crate::clock::Ticks;
 use crate::command::context::{LocalContext, LowerContext, ReadContext, Touching};
@@ -227,7 +229,7 @@ impl Turn<'_> {
         let spec = entry.spec;
         if !spec.accepts(request.len()) {
             Err(CommandError::WrongArity)
-        } else if !self.client.authenticated | self.client.subscriptions.is_some() {
+        } else if self.client.restricted | self.client.subscriptions.is_some() {
             self.admit_to_some(entry, request)
         } else if spec.keys.first > 0 || spec.keys.counted_by > 0 {
             self.keys_fit(entry, request)
@@ -242,6 +244,7 @@ impl Turn<'_> {
         if !self.client.authenticated && !entry.spec.flags.has(Flags::NO_AUTH) {
             return Err(CommandError::NoAuth);
         }
+        self.permit(entry, request.words_from(0))?;
         let listens = entry.spec.flags.has(Flags::PUBSUB.with(Flags::NOSCRIPT))
             || matches!(&*entry.full_name, "ping" | "quit" | "reset");
         if self.client.only_listens() && !listens {
@@ -254,6 +257,38 @@ impl Turn<'_> {
             self.begin_tracked(own, entry, request.words_from(0));
         }
         Ok(())
+    }
+
+    /// Whether the client's user may have this request; a refusal goes into ACL LOG.
+    #[cold]
+    fn permit(&self, entry: &Entry, words: Words<'_>) -> Result<(), CommandError> {
+        let Err(denied) = self.client.user.check(entry, words) else { return Ok(()) };
+        self.log_denied(denied, entry, words, self.client.transaction.is_some());
+        let text = denied.text(&self.client.user, entry, words, false);
+        Err(CommandError::Raw([b"NOPERM ", &*text].concat()))
+    }
+
+    /// Whether the user still may have a request of a transaction when that runs.
+    #[cold]
+    fn permit_queued(&self, entry: &Entry, words: Words<'_>) -> Result<(), CommandError> {
+        let Err(denied) = self.client.user.check(entry, words) else { return Ok(()) };
+        self.log_denied(denied, entry, words, true);
+        Err(format!(
+            "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
+             call. This command is no longer allowed for the following reason: {}",
+            denied.reason_in_transaction()
+        )
+        .into())
+    }
+
+    fn log_denied(&self, denied: Denied, entry: &Entry, words: Words<'_>, in_transaction: bool) {
+        let refused = Refused {
+            reason: denied.reason(),
+            context: if in_transaction { "multi" } else { "toplevel" },
+            object: denied.object(entry, words),
+            user: self.client.user.name.clone(),
+        };
+        acl::log::note(self.server, self.client, refused, self.now);
     }
 
     #[inline]
@@ -286,6 +321,19 @@ impl Turn<'_> {
                 let lowered = lower(&self.lowering(), request);
                 let op = lowered.map_err(|error| self.first_error(entry, request, error))?;
                 let outcome = self.apply(&op)?;
+                render(&outcome, request, &mut Reply::new(output, self.client.protocol));
+                Ok(())
+            }
+            Run::Register { lower, render } => {
+                let outcome = loop {
+                    let outcome = self.apply(&lower(server, request)?)?;
+                    acl::registers::follow(server);
+                    // Who is refused here has seen another one's change, and begins from there.
+                    if outcome != Outcome::Flag(false) {
+                        break outcome;
+                    }
+                };
+                self.client.follow_users(&server.acl);
                 render(&outcome, request, &mut Reply::new(output, self.client.protocol));
                 Ok(())
             }

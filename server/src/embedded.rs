@@ -39,7 +39,7 @@ impl Embedded {
         ));
         server.clients.insert(Arc::clone(&shared));
         let settings = server.settings.view();
-        let client = Client::new(shared, settings.config().requirepass.is_empty());
+        let client = Client::new(shared, &server.acl.users());
         Self {
             server: Arc::clone(server),
             client,
@@ -70,8 +70,9 @@ impl Embedded {
         let mut output = Vec::new();
         self.client.write_mail(&mut Reply::new(&mut output, self.client.protocol));
         while !self.client.closing {
+            let config = self.settings.refresh(&self.server, &mut self.client);
             let limits = ParseLimits {
-                bulk_bytes_max: self.settings.refresh(&self.server.settings).proto_max_bulk_len,
+                bulk_bytes_max: config.proto_max_bulk_len,
                 authenticated: self.client.authenticated,
             };
             let parsed = self.parser.parse(&mut self.input, limits, &mut self.requests);
@@ -114,7 +115,7 @@ impl Embedded {
 
     fn run(&mut self, words: Words<'_>, output: &mut Vec<u8>) {
         let Self { server, client, counters, settings, .. } = self;
-        let config = settings.refresh(&server.settings);
+        let config = settings.refresh(server, client);
         let (now, ticks) = (server.clock.now(), server.clock.ticks());
         let prepared = prepare(server, client.db, words);
         let (passage, touch_slack) = (Some(Passage::enter(&server.gate)), None);

@@ -10,6 +10,9 @@ use crate::net::unix_socket::SocketFileError;
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// The users that the settings describe.
+    #[error("{0}")]
+    Users(String),
     /// `bind` names no address.
     #[error("bind: at least one address is needed")]
     NoAddress,

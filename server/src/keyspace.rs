@@ -9,8 +9,8 @@
 //! It is asleep, and costs nothing, for as long as nobody has a reason to be told.
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use dashmap::{DashMap, DashSet};
 use hallpass_engine::{Change, Engine, Key, Observer, Op, Outcome, Stamp};
@@ -42,8 +42,10 @@ thread_local! {
 /// Set when something a client watches has changed.
 pub(crate) type Mark = Arc<AtomicBool>;
 
+/// Called when registers changed.
+type Hook = Box<dyn Fn() + Send + Sync>;
+
 /// Who is told of which keys.
-#[derive(Debug)]
 pub struct Keyspace {
     watched: DashMap<Name, Vec<Mark>>,
     /// Which events are published.
@@ -52,6 +54,8 @@ pub struct Keyspace {
     turn: Mutex<()>,
     /// Entries whose end was published before they were reclaimed.
     announced: DashSet<Name>,
+    /// Whom to tell that registers changed.
+    registers: OnceLock<Hook>,
     /// How many reasons there are to be told at all.
     reasons: Mutex<usize>,
     tracking: Tracking,
@@ -67,11 +71,17 @@ impl Keyspace {
             events: AtomicU16::new(0),
             turn: Mutex::default(),
             announced: DashSet::default(),
+            registers: OnceLock::new(),
             reasons: Mutex::default(),
             tracking: Tracking::new(settings),
             pubsub: Arc::clone(pubsub),
             settings: Arc::clone(settings),
         }
+    }
+
+    /// Has `hook` called whenever registers change; only the first is.
+    pub(crate) fn follow_registers(&self, hook: Hook) {
+        let _first = self.registers.set(hook);
     }
 
     /// Sets `mark` when the key changes from now on; false when that was so already.
@@ -242,6 +252,12 @@ impl Observer for Keyspace {
         }
     }
 
+    fn registers_changed(&self) {
+        if let Some(hook) = self.registers.get() {
+            hook();
+        }
+    }
+
     fn flushed(&self, db: Option<u8>) {
         for entry in &self.watched {
             if db.is_none() || entry.key().first().copied() == db {
@@ -293,6 +309,12 @@ impl Observer for Keyspace {
         self.invalidate(&told);
         self.without_announced(&mut told);
         self.publish(&naming::of_reclaimed(&told));
+    }
+}
+
+impl std::fmt::Debug for Keyspace {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Keyspace").field("watched", &self.watched).finish_non_exhaustive()
     }
 }
 

@@ -5,6 +5,7 @@
 //! side meet, and nothing else may connect them. A server that keeps a log has [`cluster`] between
 //! `dispatch` and the engine.
 
+pub mod acl;
 pub mod client;
 mod client_memory;
 pub mod clock;

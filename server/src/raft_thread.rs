@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
+use crate::acl;
 use crate::cluster::clock::SystemClock;
 use crate::cluster::disk::{Disk, RealDisk, VolatileDisk};
 use crate::cluster::log::LogOptions;
@@ -100,6 +101,13 @@ fn run(
         Ok(runtime) => runtime,
         Err(error) => return drop(started.send(Err(StartError::Thread(error)))),
     };
+    // Before the log is applied: it may hold users.
+    let follower = Arc::downgrade(server);
+    server.keyspace.follow_registers(Box::new(move || {
+        if let Some(server) = follower.upgrade() {
+            acl::registers::follow(&server);
+        }
+    }));
     runtime.block_on(async {
         let node = match start(server, disk, log_disk).await {
             Ok(node) => node,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 
+use crate::acl;
 use crate::cluster::mutant;
 use crate::config::Config;
 use crate::error::StartError;
@@ -31,7 +32,9 @@ impl Server {
         mutant::plant_from_environment()?;
         let listeners = Listeners::bind(&config)?;
         let worker_count = config.thread_count();
+        let users = acl::file::configured(&config).map_err(StartError::Users)?;
         let state = Arc::new(ServerState::new(config));
+        state.acl.begin_with(users);
         state.client_tls.load(&state.settings.current())?;
         if let Some(address) = listeners.plain.first().or(listeners.secured.first()) {
             state.port.store(address.port(), Ordering::Relaxed);

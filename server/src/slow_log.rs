@@ -79,11 +79,15 @@ impl SlowLog {
 
 /// The words of a request as the slow log shows them.
 pub fn shorten(entry: &Entry, request: &Request<'_>) -> Vec<Vec<u8>> {
-    let secret = entry.spec.group == "session" || entry.spec.subject == Subject::Session;
+    let secret_from = match &*entry.full_name {
+        "acl|setuser" => 2,
+        _ if entry.spec.group == "session" || entry.spec.subject == Subject::Session => 1,
+        _ => usize::MAX,
+    };
     let shown = if request.len() > WORDS_MAX { WORDS_MAX - 1 } else { request.len() };
     let mut words: Vec<Vec<u8>> = (0..shown)
         .map(|index| match request.word(index) {
-            _ if secret && index > 0 => b"(redacted)".to_vec(),
+            _ if index >= secret_from => b"(redacted)".to_vec(),
             word if word.len() > WORD_BYTES_MAX => {
                 let more = format!("... ({} more bytes)", word.len() - WORD_BYTES_MAX);
                 [&word[..WORD_BYTES_MAX], more.as_bytes()].concat()

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use hallpass_engine::{Engine, HashSeed, Observer, Op, SizeLimits, Stamp};
 use parking_lot::RwLock;
 
-use crate::client::Clients;
+use crate::acl::Acl;
+use crate::client::{Client, Clients};
 use crate::clock::Clock;
 use crate::cluster::Cluster;
 use crate::command::table::{Table, table};
@@ -37,6 +38,8 @@ pub struct ServerState {
     pub table: &'static Table,
     /// The settings.
     pub settings: Arc<Settings>,
+    /// Users and what they may do.
+    pub acl: Acl,
     /// The clocks.
     pub clock: Clock,
     /// Who is connected.
@@ -101,6 +104,11 @@ impl Settings {
         Ok(())
     }
 
+    /// Has all connections look around before their next batch: at the settings, and who they are.
+    pub fn announce(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+
     /// A copy for a connection.
     pub fn view(&self) -> SettingsView {
         // The generation first: a change in between makes the copy look old, never new.
@@ -110,11 +118,13 @@ impl Settings {
 }
 
 impl SettingsView {
-    /// The settings, read anew when `settings` has changed: one load of a shared line otherwise.
+    /// The settings, read anew when they have changed, and the client's user with them: one load of a
+    /// shared line otherwise.
     #[inline]
-    pub fn refresh(&mut self, settings: &Settings) -> &Config {
-        if self.generation != settings.generation.load(Ordering::Acquire) {
-            *self = settings.view();
+    pub fn refresh(&mut self, server: &ServerState, client: &mut Client) -> &Config {
+        if self.generation != server.settings.generation.load(Ordering::Acquire) {
+            *self = server.settings.view();
+            client.follow_users(&server.acl);
         }
         &self.config
     }
@@ -154,6 +164,7 @@ impl ServerState {
         let pubsub = Arc::new(PubSub::default());
         let events = config.notify_keyspace_events;
         let settings = Arc::new(Settings::new(config.clone()));
+        let acl = Acl::new(&config);
         let keyspace = Arc::new(Keyspace::new(&pubsub, &settings));
         engine.observe(Arc::clone(&keyspace) as Arc<dyn Observer>);
         keyspace.notify(&engine, events);
@@ -171,6 +182,7 @@ impl ServerState {
             cluster: OnceLock::new(),
             failure: OnceLock::new(),
             table,
+            acl,
             settings,
             clock,
             clients: Clients::default(),

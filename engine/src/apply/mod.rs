@@ -60,6 +60,7 @@ pub(crate) fn run(engine: &Engine, op: &Op<'_>, now: Stamp) -> Result<Outcome, R
         Op::Copy { from, to, replace } => key::copy(store, *from, *to, *replace, now),
         Op::Restore { .. } => key::restore(engine, op, now),
         Op::Flush { db } => Ok(key::flush(store, *db)),
+        Op::Registers { seen, changes } => crate::register::apply(store, *seen, changes),
         Op::Unchanged { keys } => Ok(key::unchanged(engine, keys, now)),
 
         Op::HashSet { .. }

@@ -111,7 +111,8 @@ impl Op<'_> {
             Self::SessionMeta { fields, .. } => even(*fields),
             Self::SessionRevokeOwned { user: whose, .. }
             | Self::SessionRevokeUser { user: whose, .. } => user(whose),
-            Self::SessionTouch { .. }
+            Self::Registers { .. }
+            | Self::SessionTouch { .. }
             | Self::SessionReauthenticate { .. }
             | Self::SessionRotate { .. }
             | Self::SessionRevoke { .. }

@@ -143,6 +143,9 @@ impl OpDecoder {
 /// The fewest bytes a key takes: its database and a length of 0.
 const KEY_BYTES_MIN: usize = 2;
 
+/// The fewest bytes a change of a register takes: a length of 0 and the flag for no value.
+const REGISTER_BYTES_MIN: usize = 2;
+
 /// A cursor over the bytes of one op.
 struct Reader<'a, 's> {
     bytes: &'a [u8],
@@ -232,6 +235,17 @@ impl<'a> Reader<'a, '_> {
                     keys.push((self.key()?, Fingerprint(u128::from_le_bytes(self.take()?))));
                 }
                 Op::Unchanged { keys }
+            }
+            tag::REGISTERS => {
+                let seen = self.number()?.checked_sub(1);
+                let count = self.count(REGISTER_BYTES_MIN)?;
+                let mut changes = Vec::with_capacity(count);
+                for _ in 0..count {
+                    let name = self.bytes()?.into();
+                    let value = if self.flag()? { Some(self.bytes()?.into()) } else { None };
+                    changes.push((name, value));
+                }
+                Op::Registers { seen, changes }
             }
             tag::RESTORE => {
                 let flags = self.flags(4)?;

@@ -164,6 +164,17 @@ impl Writer<'_> {
                     self.key(key).out.extend_from_slice(&fingerprint.0.to_le_bytes());
                 }
             }
+            Op::Registers { seen, changes } => {
+                // A version is counted from 1, so that 0 stands for none.
+                let seen = seen.map_or(0, |version| version + 1);
+                self.byte(tag::REGISTERS).number(seen).number(changes.len() as u64);
+                for (name, value) in changes {
+                    self.bytes(name).flag(value.is_some());
+                    if let Some(value) = value {
+                        self.bytes(value);
+                    }
+                }
+            }
             Op::Restore { key, value, is_collection, deadline, replace } => {
                 let deadline = deadline.map_or(Deadline::Clear, Deadline::from);
                 let flags = deadline_bits(deadline)

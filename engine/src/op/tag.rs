@@ -18,6 +18,7 @@ pub(super) const COPY: u8 = 13;
 pub(super) const FLUSH: u8 = 14;
 pub(super) const RESTORE: u8 = 15;
 pub(super) const UNCHANGED: u8 = 16;
+pub(super) const REGISTERS: u8 = 17;
 
 pub(super) const HASH_SET: u8 = 32;
 pub(super) const HASH_DELETE: u8 = 33;

@@ -7,6 +7,8 @@
 //!   2 session     hash[16] user generation created seen authenticated idle lifetime version meta data
 //!   3 alias       hash[16] hash[16] created deadline
 //!   4 rules       index rules and what is to be indexed: once, in front of all others
+//!   5 register    name value
+//!   6 registers   version
 //! owner: 0, or 1 user generation.  deadline: milliseconds, 2^44 - 1 for never
 //! ```
 
@@ -20,6 +22,10 @@ use crate::varint;
 
 /// The kind of the entry that is no record.
 const RULES: u8 = 4;
+/// The mark of a register.
+const REGISTER: u8 = 5;
+/// The mark of what registers have in common.
+const REGISTERS: u8 = 6;
 
 /// An entry read back, borrowed from the snapshot's bytes.
 pub(crate) enum Entry<'a> {
@@ -40,6 +46,14 @@ pub(crate) enum Entry<'a> {
         deadline: Stamp,
     },
     Rules(&'a [u8]),
+    Register {
+        name: &'a [u8],
+        value: &'a [u8],
+    },
+    /// What they have in common.
+    Registers {
+        version: u64,
+    },
 }
 
 /// A session read back.
@@ -62,7 +76,10 @@ impl Entry<'_> {
         match self {
             Self::Plain { owner, .. } => owner.map_or(0, |(_, generation)| generation),
             Self::Session(session) => session.generation,
-            Self::Alias { .. } | Self::Rules(_) => 0,
+            Self::Alias { .. }
+            | Self::Rules(_)
+            | Self::Register { .. }
+            | Self::Registers { .. } => 0,
         }
     }
 }
@@ -131,6 +148,19 @@ pub(crate) fn encode_rules(rules: &[u8], out: &mut Vec<u8>) {
     bytes(out, rules);
 }
 
+/// Appends a register.
+pub(super) fn encode_register(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.push(REGISTER);
+    bytes(out, name);
+    bytes(out, value);
+}
+
+/// Appends what registers have in common.
+pub(super) fn encode_registers(version: u64, out: &mut Vec<u8>) {
+    out.push(REGISTERS);
+    varint::push(out, version);
+}
+
 /// Takes one entry off the front; `None` when the bytes are not one.
 pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
     let kind = take::<1>(rest)?[0];
@@ -169,6 +199,8 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
             deadline: take_stamp(rest)?,
         },
         RULES => Entry::Rules(take_bytes(rest)?),
+        REGISTER => Entry::Register { name: take_bytes(rest)?, value: take_bytes(rest)? },
+        REGISTERS => Entry::Registers { version: varint::take(rest)? },
         _ => return None,
     })
 }

@@ -81,7 +81,9 @@ impl<E: Deref<Target = Engine>> Restorer<E> {
     /// # Errors
     /// What was wrong with it; [`RestoreError::Truncated`] when its end is not there.
     pub fn finish(self) -> Result<Stamp, RestoreError> {
-        self.framing.finish()
+        let stamp = self.framing.finish()?;
+        self.engine.store.observed.tell_registers_changed();
+        Ok(stamp)
     }
 }
 
@@ -148,6 +150,16 @@ fn put(engine: &Engine, entry: &Entry<'_>, now: Stamp, at: usize) -> Result<(), 
             let rules = registry::decode(rules).ok_or(RestoreError::Damaged(at))?;
             store.rules.restore(rules);
         }
+        Entry::Register { name, value } => {
+            let mut registers = store.registers.lock();
+            if registers.get(name).is_some() {
+                return Err(RestoreError::Damaged(at));
+            }
+            if !registers.change(name, Some(value)) {
+                return Err(over_limit);
+            }
+        }
+        Entry::Registers { version } => store.registers.lock().set_version(*version),
         Entry::Session(session) => put_session(engine, session, now, at)?,
         Entry::Alias { id, stands_for, created, deadline } => {
             let mut scope = Scope::of(store, &[Spot::Session(*id)], None, now);

@@ -5,6 +5,7 @@ use super::entry::Entry;
 use super::framing::{Framing, Sink};
 use crate::engine::SizeLimits;
 use crate::key::DATABASES;
+use crate::register::{REGISTER_NAME_BYTES_MAX, REGISTER_VALUE_BYTES_MAX};
 use crate::rule::registry;
 use crate::time::Stamp;
 use crate::value::{Collection, ValueSeed};
@@ -72,11 +73,14 @@ pub(super) fn check(entry: &Entry<'_>, sizes: &SizeLimits, at: usize) -> Result<
                 && session.meta.len() <= sizes.meta_bytes_max
                 && session.user.len() <= sizes.user_bytes_max
         }
-        Entry::Alias { .. } => true,
         Entry::Rules(rules) => {
             registry::decode(rules).ok_or(RestoreError::Damaged(at))?;
             true
         }
+        Entry::Register { name, value } => {
+            name.len() <= REGISTER_NAME_BYTES_MAX && value.len() <= REGISTER_VALUE_BYTES_MAX
+        }
+        Entry::Alias { .. } | Entry::Registers { .. } => true,
     };
     if fits { Ok(()) } else { Err(RestoreError::OverLimit(at)) }
 }

@@ -56,6 +56,7 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
         *current = Some(Arc::clone(&instant));
         let generations = store.generations.load(Ordering::Relaxed);
         let rules = store.rules.encode();
+        let registers = store.registers.lock().clone();
         drop((current, shards, users));
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -67,6 +68,17 @@ impl<E: Deref<Target = Engine>> Snapshot<E> {
         if !rules.is_empty() {
             entry::encode_rules(&rules, &mut block);
             entries += 1;
+        }
+        if registers.version() > 0 {
+            entry::encode_registers(registers.version(), &mut block);
+            entries += 1;
+        }
+        for (name, value) in registers.iter() {
+            entry::encode_register(name, value, &mut block);
+            entries += 1;
+            if block.len() >= BLOCK_BYTES {
+                close_block(&mut block, out);
+            }
         }
         Some(Self { engine, instant, shard: 0, block, entries, done: false })
     }

@@ -29,6 +29,7 @@ use self::shard::Shard;
 use self::table::Table;
 use crate::key::HashSeed;
 use crate::observe::Observed;
+use crate::register::Registers;
 use crate::rule::registry::Registry;
 use crate::snapshot::image::Instant;
 use crate::user::shard::{UserName, UserShard};
@@ -61,6 +62,9 @@ pub(crate) struct Store {
     pub(crate) observed: Observed,
     /// Whose sessions plain keys are.
     pub(crate) rules: Arc<Registry>,
+    /// Values that are no keys. Nothing is locked below it but by a snapshot's beginning, which has all
+    /// other locks then.
+    pub(crate) registers: Mutex<Registers>,
     shard_shift: u32,
 }
 
@@ -112,6 +116,7 @@ impl Store {
             snapshot_instant: Mutex::new(None),
             observed: Observed::default(),
             rules: Arc::default(),
+            registers: Mutex::default(),
             shard_shift: 64 - shards.trailing_zeros(),
         }
     }

@@ -17,24 +17,6 @@ const FREE: Flags = Flags::LOADING.with(Flags::STALE);
 /// The rows of this family.
 pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
-        name: "acl",
-        arity: -2,
-        summary: "A container for Access List Control commands.",
-        since: "6.0.0",
-        complexity: "Depends on subcommand.",
-        subcommands: &[CommandSpec {
-            name: "whoami",
-            arity: 2,
-            flags: FREE.with(Flags::NOSCRIPT),
-            summary: "Returns the authenticated username of the current connection.",
-            since: "6.0.0",
-            reply: "Bulk string",
-            run: Run::Local(who_am_i),
-            ..ROW
-        }],
-        ..ROW
-    },
-    CommandSpec {
         name: "cluster",
         arity: -2,
         flags: FREE,
@@ -151,11 +133,6 @@ pub static COMMANDS: &[CommandSpec] = &[
         ..ROW
     },
 ];
-
-fn who_am_i(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), CommandError> {
-    context.reply.bulk(b"default");
-    Ok(())
-}
 
 fn cluster(_context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), CommandError> {
     Err("ERR This instance has cluster support disabled".into())

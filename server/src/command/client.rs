@@ -14,6 +14,7 @@ use super::help;
 use super::request::Request;
 use super::spec::{Categories, CommandSpec, Flags, Run};
 use super::tracking;
+use crate::acl::Users;
 use crate::client::{ClientShared, ReplyMode};
 use crate::pubsub::Kind;
 use crate::state::ServerState;
@@ -282,7 +283,7 @@ fn client_type(word: &[u8]) -> Result<ClientType, CommandError> {
 }
 
 /// One line of CLIENT LIST.
-fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now: Stamp) {
+pub(crate) fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now: Stamp) {
     let published = client.published();
     let names = client.names.lock().clone();
     let command = published.last_command.and_then(|index| server.table.by_index(index));
@@ -299,7 +300,7 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
         text,
         "id={} addr={} laddr={} fd={} name={} age={} idle={} flags={flags} db={} sub={} psub={} ssub={} \
          multi={queued} qbuf={} qbuf-free=0 argv-mem=0 multi-mem={} rbs=0 rbp=0 obl={output} oll={messages} \
-         omem={message_bytes} tot-mem={} events=r cmd={} user=default redir={redirect} resp={} lib-name={} lib-ver={}",
+         omem={message_bytes} tot-mem={} events=r cmd={} user={} redir={redirect} resp={} lib-name={} lib-ver={}",
         client.id,
         client.address,
         client.local_address,
@@ -315,6 +316,7 @@ fn describe(text: &mut String, client: &ClientShared, server: &ServerState, now:
         client.transaction_bytes(),
         client.memory_bytes(),
         command.map_or("NULL", |entry| &*entry.full_name),
+        String::from_utf8_lossy(&names.user),
         published.protocol.number(),
         names.library,
         names.library_version,
@@ -344,23 +346,29 @@ struct Victims {
     address: Option<String>,
     local_address: Option<String>,
     client_type: Option<ClientType>,
+    user: Option<Box<[u8]>>,
     spare_self: bool,
 }
 
 impl Victims {
     /// Reads the options from the third word on.
-    fn parse(request: &Request<'_>) -> Result<Self, CommandError> {
+    fn parse(request: &Request<'_>, users: &Users) -> Result<Self, CommandError> {
         let mut victims = Self { spare_self: true, ..Self::default() };
         if request.len().is_multiple_of(2) {
             for index in (2..request.len()).step_by(2) {
-                victims.option(request, index)?;
+                victims.option(request, index, users)?;
             }
             return Ok(victims);
         }
         Err(CommandError::Syntax)
     }
 
-    fn option(&mut self, request: &Request<'_>, index: usize) -> Result<(), CommandError> {
+    fn option(
+        &mut self,
+        request: &Request<'_>,
+        index: usize,
+        users: &Users,
+    ) -> Result<(), CommandError> {
         let value = request.word(index + 1);
         let text = String::from_utf8_lossy(value);
         if request.is(index, "id") {
@@ -373,9 +381,10 @@ impl Victims {
         } else if request.is(index, "laddr") {
             self.local_address = Some(text.into_owned());
         } else if request.is(index, "user") {
-            if text != "default" {
+            if users.get(value).is_none() {
                 return Err(format!("ERR No such user '{text}'").into());
             }
+            self.user = Some(value.into());
         } else if request.is(index, "skipme") {
             self.spare_self = match text.to_ascii_lowercase().as_str() {
                 "yes" => true,
@@ -392,6 +401,7 @@ impl Victims {
         let spared = self.spare_self && client.id == own_id;
         !spared
             && self.client_type.is_none_or(|wanted| wanted == ClientType::of(client))
+            && self.user.as_ref().is_none_or(|user| *user == client.names.lock().user)
             && self.id.is_none_or(|id| id == client.id)
             && self.address.as_ref().is_none_or(|address| **address == *client.address)
             && self.local_address.as_ref().is_none_or(|local| **local == *client.local_address)
@@ -404,7 +414,7 @@ fn kill(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Com
         let address = String::from_utf8_lossy(request.word(2)).into_owned();
         Victims { address: Some(address), ..Victims::default() }
     } else {
-        Victims::parse(request)?
+        Victims::parse(request, &context.server.acl.users())?
     };
     let own_id = context.client.shared.id;
     let included = |client: &Arc<ClientShared>| victims.include(client, own_id);

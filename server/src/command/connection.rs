@@ -1,22 +1,22 @@
 //! Commands about the connection itself: PING, ECHO, HELLO, AUTH, SELECT, QUIT, RESET. CLIENT is in
 //! [`super::client`].
 
+use std::sync::Arc;
+
 use hallpass_engine::DATABASES;
 use hallpass_engine::value::number::parse_i64;
-use subtle::ConstantTimeEq;
 
 use super::context::LocalContext;
 use super::error::CommandError;
 use super::request::Request;
 use super::spec::{Categories, CommandSpec, Flags, Run};
+use crate::acl::log::Refused;
+use crate::acl::{self, DEFAULT_USER};
 use crate::client::{Client, ReplyMode};
 use crate::resp::reply::{Protocol, Reply};
 
 /// The version of Redis whose behaviour is promised; clients choose their features by it.
 pub const REDIS_VERSION: &str = "7.2.0";
-
-/// The only user there is until ACL rules exist.
-const DEFAULT_USER: &[u8] = b"default";
 
 const FREE: Flags = Flags::NOSCRIPT.with(Flags::LOADING).with(Flags::STALE).with(Flags::FAST);
 const OPEN: Flags = FREE.with(Flags::NO_AUTH).with(Flags::ALLOW_BUSY);
@@ -155,7 +155,6 @@ fn quit(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), Co
 }
 
 fn reset(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), CommandError> {
-    let authenticated = context.server.settings.current().requirepass.is_empty();
     let client: &mut Client = context.client;
     context.server.keyspace.untrack(&context.server.engine, client);
     context.server.pubsub.unsubscribe_all(client);
@@ -167,7 +166,7 @@ fn reset(context: &mut LocalContext<'_>, _request: &Request<'_>) -> Result<(), C
     client.no_touch = false;
     client.transaction = None;
     client.watch = None;
-    client.authenticated = authenticated;
+    client.forget_user(&context.server.acl.users());
     client.shared.names.lock().name = Box::default();
     context.reply.simple("RESET");
     Ok(())
@@ -179,31 +178,35 @@ fn auth(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Com
         3 => (Some(request.word(1)), request.word(2)),
         _ => return Err(CommandError::Syntax),
     };
-    if user.is_none() && context.server.settings.current().requirepass.is_empty() {
+    if user.is_none() && context.server.acl.users().default_user().any_password {
         return Err("ERR AUTH <password> called without any password configured for the default \
                     user. Are you sure your configuration is correct?"
             .into());
     }
-    authenticate(context, user.unwrap_or(DEFAULT_USER), password)?;
+    authenticate(context, request, user.unwrap_or(DEFAULT_USER), password)?;
     context.reply.ok();
     Ok(())
 }
 
 fn authenticate(
     context: &mut LocalContext<'_>,
-    user: &[u8],
+    request: &Request<'_>,
+    name: &[u8],
     password: &[u8],
 ) -> Result<(), CommandError> {
-    let config = context.server.settings.current();
-    let expected = config.requirepass.as_bytes();
-    // Without a password the default user takes any, as in Redis. The comparison's duration tells
-    // nothing about where two passwords of one length differ.
-    let matches = expected.is_empty() || bool::from(expected.ct_eq(password));
-    if user != DEFAULT_USER || !matches {
-        return Err("WRONGPASS invalid username-password pair or user is disabled.".into());
+    let users = context.server.acl.users();
+    if let Some(user) = users.get(name).filter(|user| user.accepts(password)) {
+        context.client.become_user(Arc::clone(user));
+        return Ok(());
     }
-    context.client.authenticated = true;
-    Ok(())
+    let refused = Refused {
+        reason: "auth",
+        context: if context.client.transaction.is_some() { "multi" } else { "toplevel" },
+        object: request.word(0).to_vec(),
+        user: name.into(),
+    };
+    acl::log::note(context.server, context.client, refused, context.now);
+    Err("WRONGPASS invalid username-password pair or user is disabled.".into())
 }
 
 fn hello(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
@@ -236,7 +239,7 @@ fn hello(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Co
         }
     }
     if let Some((user, password)) = credentials {
-        authenticate(context, user, password)?;
+        authenticate(context, request, user, password)?;
     }
     if !context.client.authenticated {
         return Err(

@@ -131,6 +131,7 @@ fn write_refusal(refusal: Refusal, text: &mut Vec<u8>) {
         Refusal::StringTooLong => "ERR string exceeds maximum allowed size (proto-max-bulk-len)",
         Refusal::SameKey => "ERR source and destination objects are the same",
         Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+        Refusal::TooManyRegisters => "ERR there is no room for more users or rules",
         Refusal::TooManyEntries => "ERR no room for another key: a shard of the store is full",
         Refusal::NoSession => "NOSESSION no such session",
         Refusal::SessionExists => "SESSIONEXISTS a session with this id exists already",

@@ -21,6 +21,7 @@ mod help;
 mod range;
 mod render;
 
+pub mod acl;
 pub mod admin;
 pub mod catalog;
 pub mod client;

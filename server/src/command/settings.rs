@@ -8,6 +8,7 @@ use super::error::CommandError;
 use super::help;
 use super::request::Request;
 use super::spec::{CommandSpec, Flags, Run};
+use crate::acl::{User, registers};
 use crate::config::rewrite;
 use crate::config::settings::{SETTINGS, Setting};
 use crate::glob;
@@ -144,10 +145,32 @@ fn set(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Comm
     })?;
     let config = context.server.settings.current();
     context.server.keyspace.notify(&context.server.engine, config.notify_keyspace_events);
+    if changes.iter().any(|(setting, _)| setting.name == "requirepass") {
+        set_default_password(context, &config.requirepass)?;
+        context.client.follow_users(&context.server.acl);
+    }
     if context.server.cluster.get().is_none() {
         context.server.engine.set_memory_limit(config.maxmemory, config.eviction());
     }
     context.reply.ok();
+    Ok(())
+}
+
+/// Ties `requirepass` to the default user, as Redis does.
+fn set_default_password(context: &LocalContext<'_>, password: &str) -> Result<(), CommandError> {
+    let server = context.server;
+    let with_password = |user: &User| {
+        let mut user = user.clone();
+        user.set_password(password);
+        user
+    };
+    if server.cluster.get().is_none() {
+        let users = server.acl.users();
+        server
+            .engine
+            .apply(&registers::set(&users, &with_password(users.default_user())), context.now);
+    }
+    registers::reconfigure(server, |users| users.insert(with_password(users.default_user())));
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::error::CommandError;
 use super::request::Request;
 use crate::resp::reply::Reply;
 use crate::session_id::Secret;
+use crate::state::ServerState;
 
 /// How a command is carried out.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,14 @@ pub enum Run {
         lower: for<'a> fn(&LowerContext<'_>, &Request<'a>, &Secret) -> Result<Op<'a>, CommandError>,
         /// Writes the reply.
         render: fn(&Outcome, &Request<'_>, &Secret, &mut Reply<'_>),
+    },
+    /// As [`Run::Write`], for a change of registers: it begins from what they make of the server, such as its
+    /// users, and the client is bound by what comes of it before its next request.
+    Register {
+        /// Makes the op, an [`Op::Registers`]; made again when somebody else was faster.
+        lower: for<'a> fn(&ServerState, &Request<'a>) -> Result<Op<'a>, CommandError>,
+        /// Writes the reply.
+        render: fn(&Outcome, &Request<'_>, &mut Reply<'_>),
     },
     /// Needs the connection and the server only.
     Local(fn(&mut LocalContext<'_>, &Request<'_>) -> Result<(), CommandError>),
@@ -243,6 +252,12 @@ macro_rules! bits {
                 self.0 & other.0 == other.0
             }
 
+            /// The bit of this name, in any case.
+            pub fn find(name: &str) -> Option<Self> {
+                let at = Self::NAMES.iter().position(|known| known.eq_ignore_ascii_case(name))?;
+                Some(Self(1 << at))
+            }
+
             /// The names of the members.
             pub fn names(self) -> impl Iterator<Item = &'static str> {
                 Self::NAMES
@@ -315,6 +330,14 @@ bits! {
     HASH = "hash",
     /// Strings.
     STRING = "string",
+    /// Bitmaps: none of these exists here, but rules may name the category.
+    BITMAP = "bitmap",
+    /// Estimates of cardinality: likewise.
+    HYPERLOGLOG = "hyperloglog",
+    /// Places: likewise.
+    GEO = "geo",
+    /// Streams: likewise.
+    STREAM = "stream",
     /// Publish and subscribe.
     PUBSUB = "pubsub",
     /// Administration.

@@ -11,6 +11,7 @@ use super::spec::CommandSpec;
 pub static FAMILIES: &[&[CommandSpec]] = &[
     super::connection::COMMANDS,
     super::client::COMMANDS,
+    super::acl::COMMANDS,
     super::catalog::COMMANDS,
     super::settings::COMMANDS,
     super::admin::COMMANDS,

@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
+use toml::Spanned;
 use toml::de::{DeTable, DeValue};
+
+use crate::acl::{User, has_spaces};
 
 use super::arguments::{is_flag, unknown};
 use super::settings::Setting;
@@ -34,6 +37,10 @@ pub(super) fn parse(text: &str, path: &str, config: &mut Config) -> Result<(), C
             config.index = rules.map_err(|message| wrong(value.span().start, message))?;
             continue;
         }
+        if name == "user" {
+            read_users(value, config).map_err(|(at, message)| wrong(at, message))?;
+            continue;
+        }
         let Some(setting) = Setting::find(name).filter(|setting| is_flag(setting)) else {
             return Err(wrong(key.span().start, unknown(&format!("setting '{name}'"), name, "")));
         };
@@ -41,6 +48,38 @@ pub(super) fn parse(text: &str, path: &str, config: &mut Config) -> Result<(), C
         let value = plain(value.get_ref())
             .ok_or_else(|| wrong(at, format!("{name}: a number, yes or no, or text is needed")))?;
         setting.set(config, &value).map_err(|message| wrong(at, format!("{name}: {message}")))?;
+    }
+    Ok(())
+}
+
+/// Reads the tables `[[user]]`; an error comes with its place.
+fn read_users(value: &Spanned<DeValue<'_>>, config: &mut Config) -> Result<(), (usize, String)> {
+    let at = value.span().start;
+    let DeValue::Array(tables) = value.get_ref() else {
+        return Err((at, "user: a table [[user]] is needed".to_owned()));
+    };
+    for table in tables {
+        let at = table.span().start;
+        let DeValue::Table(fields) = table.get_ref() else {
+            return Err((at, "user: a table [[user]] is needed".to_owned()));
+        };
+        let (mut name, mut rules) = (None, String::new());
+        for (key, value) in fields {
+            let text = plain(value.get_ref());
+            let text = text.ok_or((value.span().start, "user: text is needed".to_owned()))?;
+            match &**key.get_ref() {
+                "name" => name = Some(text),
+                "rules" => rules = text,
+                other => return Err((key.span().start, format!("user: there is no '{other}'"))),
+            }
+        }
+        let name = name.ok_or((at, "user: a name is needed".to_owned()))?;
+        if has_spaces(name.as_bytes()) || config.users.iter().any(|(known, _)| *known == name) {
+            return Err((at, format!("user: the name '{name}' is taken or has spaces")));
+        }
+        User::parse(name.as_bytes(), rules.as_bytes(), false)
+            .map_err(|error| (at, format!("user {name}: {error}")))?;
+        config.users.push((name, rules));
     }
     Ok(())
 }
@@ -103,6 +142,19 @@ mod tests {
             let error = parsed(text).unwrap_err();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    #[test]
+    fn users_stand_in_tables() {
+        let users = |text: &str| parsed(text).map(|config| config.users);
+        let alice = ("alice".to_owned(), "on >a ~a:* +@read".to_owned());
+        let text = "port = 1\n[[user]]\nname = \"alice\"\nrules = \"on >a ~a:* +@read\"\n";
+        assert_eq!(users(text), Ok(vec![alice.clone()]));
+        let text = "[[user]]\nname = \"alice\"\nrules = [\"on\", \">a\", \"~a:*\", \"+@read\"]\n";
+        assert_eq!(users(text), Ok(vec![alice]));
+        let unknown = "[[user]]\nname = \"a\"\nrules = \"+nope\"\n";
+        let error = "h.toml:1: user a: Unknown command or category name in ACL";
+        assert_eq!(users(unknown), Err(error.to_owned()));
     }
 
     #[test]

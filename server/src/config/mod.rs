@@ -37,6 +37,12 @@ pub struct Config {
     pub threads: u64,
     /// The password clients have to give; empty for none.
     pub requirepass: String,
+    /// The file with users; empty for none.
+    pub aclfile: String,
+    /// The most entries of ACL LOG.
+    pub acllog_max_len: u64,
+    /// What channels a new user may name.
+    pub acl_pubsub_default: String,
     /// The most clients at a time.
     pub maxclients: u64,
     /// After how many idle seconds a client is closed; 0 for never.
@@ -115,6 +121,8 @@ pub struct Config {
     pub snapshot_bytes: u64,
     /// The index rules of the file.
     pub index: Vec<Rule>,
+    /// Users that the file describes: name and rules.
+    pub users: Vec<(String, String)>,
     /// The file the settings were read from.
     pub file: Option<PathBuf>,
 }
@@ -130,6 +138,9 @@ impl Default for Config {
             protected_mode: false,
             threads: 0,
             requirepass: String::new(),
+            aclfile: String::new(),
+            acllog_max_len: 0,
+            acl_pubsub_default: String::new(),
             maxclients: 0,
             timeout: 0,
             tcp_keepalive: 0,
@@ -169,6 +180,7 @@ impl Default for Config {
             tls_protocols: String::new(),
             snapshot_bytes: 0,
             index: Vec::new(),
+            users: Vec::new(),
             file: None,
         };
         for setting in settings::SETTINGS {
@@ -229,6 +241,9 @@ impl Config {
             return refuse("cluster-port", "a node needs a port that its peers connect to".into());
         }
         self.check_client_tls().map_err(|(place, message)| wrong(place, message.into()))?;
+        if !self.users.is_empty() && !self.aclfile.is_empty() {
+            return refuse("aclfile", "users stand here or in an ACL file, not in both".into());
+        }
         let files = [&self.tls_cert_file, &self.tls_key_file, &self.tls_ca_cert_file];
         if self.tls_cluster && files.iter().any(|file| file.is_empty()) {
             let needed = "it needs tls-cert-file, tls-key-file and tls-ca-cert-file";
@@ -279,6 +294,11 @@ impl Config {
             }
         }
         Ok(nodes)
+    }
+
+    /// Whether a new user may name all channels.
+    pub fn acl_allows_channels(&self) -> bool {
+        self.acl_pubsub_default == "allchannels"
     }
 
     /// How many connection threads to start.

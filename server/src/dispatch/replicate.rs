@@ -25,6 +25,8 @@ pub(crate) enum Course {
     Read,
     /// It changes the store: through the log.
     Write,
+    /// It changes registers, and with them what the client may do: through the log, by itself.
+    Register,
     /// It runs what was queued, through the log.
     Transaction,
     /// It concerns this node or connection only, or is no command.
@@ -48,6 +50,7 @@ impl Prepared {
             Found::Command(entry) => match entry.spec.run {
                 Run::Read(_) | Run::Transaction(Transacting::Watch) => Course::Read,
                 Run::Write { .. } | Run::Mint { .. } => Course::Write,
+                Run::Register { .. } => Course::Register,
                 Run::Transaction(Transacting::Exec) => Course::Transaction,
                 Run::Local(_) | Run::Transaction(_) | Run::Container => Course::Local,
             },
@@ -90,6 +93,13 @@ impl Turn<'_> {
         }
     }
 
+    /// Whether the client's user may not have this request.
+    pub(crate) fn denies(&self, words: Words<'_>, prepared: &Prepared) -> bool {
+        self.client.restricted
+            && matches!(prepared.found, Found::Command(entry)
+                if self.client.user.check(entry, words).is_err())
+    }
+
     fn encode(
         &self,
         entry: &Entry,
@@ -102,6 +112,7 @@ impl Turn<'_> {
                 let lowered = lower(&context, request);
                 (lowered.map_err(|error| self.first_error(entry, request, error))?, None)
             }
+            Run::Register { lower, .. } => (lower(self.server, request)?, None),
             Run::Mint { lower, .. } => {
                 let secret = Secret::draw();
                 (lower(&context, request, &secret)?, Some(secret))
@@ -138,6 +149,15 @@ impl Turn<'_> {
             (Outcome::Refused(refusal), ..) => {
                 counters.failed.add(1);
                 self.refuse(&refusal.into(), &entry.full_name, output);
+            }
+            (Outcome::Flag(false), Run::Register { .. }, _) => {
+                counters.failed.add(1);
+                let error = "ERR users were changed at the same time: try again".into();
+                self.refuse(&error, &entry.full_name, output);
+            }
+            (outcome, Run::Register { render, .. }, _) => {
+                render(&outcome, &request, &mut reply);
+                self.client.follow_users(&self.server.acl);
             }
             (outcome, Run::Write { render, .. }, _) => render(&outcome, &request, &mut reply),
             (outcome, Run::Mint { render, .. }, Some(secret)) => {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hallpass_engine::{Eviction, Op, Outcome, Refusal};
+use hallpass_engine::{Eviction, Op, Outcome, Refusal, Words};
 
 use super::queued_reads::{QueuedRead, QueuedReads, SharedTouches};
 use super::{Lowered, Turn, prepare};
@@ -251,11 +251,27 @@ impl Turn<'_> {
         }
         Reply::new(output, self.client.protocol).array(transaction.len());
         for (entry, words) in transaction.requests() {
+            if !self.permits_queued(entry, words, output) {
+                continue;
+            }
             let seed = self.server.engine.seed();
             let request = Request::new(words, seed, self.client.db, Subject::Unknown);
             self.command(entry, &request, output);
             self.attend(entry, words);
         }
+    }
+
+    /// Whether the client's user still may have a request that it queued; if not, says so.
+    fn permits_queued(&self, entry: &Entry, words: Words<'_>, output: &mut Vec<u8>) -> bool {
+        if !self.client.restricted {
+            return true;
+        }
+        let permitted = self.permit_queued(entry, words);
+        if let Err(error) = &permitted {
+            self.counters.commands[entry.index].rejected.add(1);
+            self.refuse(error, &entry.full_name, output);
+        }
+        permitted.is_ok()
     }
 
     /// Plans an EXEC that goes through the log. `None` when it ends here: a watched key has changed.
@@ -292,15 +308,16 @@ impl Turn<'_> {
         let db = self.client.db;
         let transaction = Arc::clone(&plan.transaction);
         for (index, (entry, words)) in transaction.requests().enumerate() {
+            let mut refusal = Vec::new();
             let step = match entry.spec.run {
+                _ if !self.permits_queued(entry, words, &mut refusal) => Step::Refused(refusal),
                 Run::Read(_) => {
                     let (applied, db) = (plan.writes, self.client.db);
                     plan.reads.push_back(QueuedRead { applied, index, db });
                     Step::Read
                 }
-                Run::Write { .. } | Run::Mint { .. } => {
+                Run::Write { .. } | Run::Mint { .. } | Run::Register { .. } => {
                     let prepared = prepare(self.server, self.client.db, words);
-                    let mut refusal = Vec::new();
                     match self.lower(words, &prepared, &mut plan.ops, &mut refusal) {
                         Some(lowered) => {
                             plan.writes += 1;

@@ -230,7 +230,7 @@ impl Connection {
 
     #[inline]
     fn parse(&mut self, buffers: &mut Buffers) -> Option<ProtocolError> {
-        let config = self.settings.refresh(&self.server.settings);
+        let config = self.settings.refresh(&self.server, &mut self.client);
         let limits = ParseLimits {
             bulk_bytes_max: config.proto_max_bulk_len,
             authenticated: self.client.authenticated,
@@ -356,7 +356,8 @@ impl Connection {
     async fn send_rest(&mut self, output: &[u8], mut sent: usize) -> Result<(), Ended> {
         let mut over_soft_since: Option<Stamp> = None;
         let outcome = loop {
-            let limits = self.settings.refresh(&self.server.settings).client_output_buffer_limit;
+            let config = self.settings.refresh(&self.server, &mut self.client);
+            let limits = config.client_output_buffer_limit;
             let mut unsent = (output.len() - sent) as u64;
             self.client.shared.output_bytes.store(unsent, Ordering::Relaxed);
             if unsent == 0 && !self.stream.holds_unsent() {

@@ -146,7 +146,7 @@ impl Acceptor {
             return;
         };
         let mut client = self.introduce(&socket, address, local, &config);
-        if is_kept_out(address, &config) {
+        if self.is_kept_out(address, &config) {
             self.server.metrics.rejected_connections.fetch_add(1, Ordering::Relaxed);
             client.closing = true;
         }
@@ -179,15 +179,15 @@ impl Acceptor {
             socket.descriptor(),
             self.server.clock.now(),
         );
-        Client::new(Arc::new(shared), config.requirepass.is_empty())
+        Client::new(Arc::new(shared), &self.server.acl.users())
     }
-}
 
-/// Whether a client of another machine finds a server without a password, by mistake as a rule.
-fn is_kept_out(address: Option<SocketAddr>, config: &Config) -> bool {
-    config.protected_mode
-        && config.requirepass.is_empty()
-        && address.is_some_and(|address| !address.ip().to_canonical().is_loopback())
+    /// Whether a client of another machine finds a server without a password, by mistake as a rule.
+    fn is_kept_out(&self, address: Option<SocketAddr>, config: &Config) -> bool {
+        config.protected_mode
+            && address.is_some_and(|address| !address.ip().to_canonical().is_loopback())
+            && self.server.acl.users().default_user().needs_no_password()
+    }
 }
 
 /// Tells a client that there are too many. Under TLS nothing can be said before the handshake.

@@ -69,7 +69,7 @@ impl Connection {
             match course {
                 Course::Local => self.run_local(buffers, end).await,
                 Course::Read => self.run_reads(cluster, buffers, end).await,
-                Course::Write => self.run_writes(cluster, buffers, end).await,
+                Course::Write | Course::Register => self.run_writes(cluster, buffers, end).await,
                 Course::Transaction => self.run_transaction(cluster, buffers).await,
             }
             if buffers.output.len() > OUTPUT_BYTES || self.client.closing {
@@ -208,12 +208,12 @@ impl Connection {
 /// A client that `queues` requests has them queued here; only EXEC goes further.
 fn run_of(buffers: &Buffers, queues: bool) -> (Course, End) {
     let course = match buffers.prepared.first().map_or(Course::Local, Prepared::course) {
-        Course::Read | Course::Write if queues => Course::Local,
+        Course::Read | Course::Write | Course::Register if queues => Course::Local,
         course => course,
     };
     let alike = match course {
         // One at a time: it may change how the next one is read.
-        Course::Local | Course::Transaction => 1,
+        Course::Local | Course::Transaction | Course::Register => 1,
         course => buffers.prepared.iter().take_while(|ready| ready.course() == course).count(),
     };
     (course, buffers.next + alike)

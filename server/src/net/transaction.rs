@@ -1,7 +1,7 @@
 //! EXEC on a server that keeps a log: one submission, which is applied as one.
 
 use bytes::Bytes;
-use hallpass_engine::Stamp;
+use hallpass_engine::{Stamp, Words};
 
 use super::buffers::Buffers;
 use super::connection::Connection;
@@ -12,7 +12,12 @@ impl Connection {
     pub(super) async fn run_transaction(&mut self, cluster: &Cluster, buffers: &mut Buffers) {
         let ready = self.client.transaction.as_ref().is_some_and(|queued| !queued.aborted);
         let frame = buffers.requests.frames[buffers.next];
-        if !ready || !self.client.authenticated || buffers.requests.words(frame).len() != 1 {
+        let spans = buffers.requests.words(frame);
+        let now = self.server.clock.now();
+        let denied = buffers.prepared.first().is_some_and(|ready| {
+            self.turn(now).denies(Words::from_spans(&buffers.input, spans), ready)
+        });
+        if !ready || denied || !self.client.authenticated || spans.len() != 1 {
             // It will be refused, as on any server.
             let end = buffers.next + 1;
             return self.run_local(buffers, end).await;

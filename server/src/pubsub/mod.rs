@@ -254,6 +254,19 @@ impl PubSub {
         }
     }
 
+    /// Visits all subscriptions, with who has them and whether they are patterns. It must not subscribe or
+    /// unsubscribe anybody.
+    pub fn for_each_subscription(&self, mut visit: impl FnMut(&ClientShared, &[u8], bool)) {
+        for channels in [&self.channels, &self.shard_channels] {
+            for channel in channels {
+                channel.value().values().for_each(|client| visit(client, channel.key(), false));
+            }
+        }
+        for (pattern, subscribers) in &*self.patterns.read() {
+            subscribers.values().for_each(|client| visit(client, pattern, true));
+        }
+    }
+
     /// How many channels somebody listens to.
     pub fn channel_count(&self, space: Space) -> usize {
         self.channels(space).len()

@@ -16,7 +16,7 @@ fn server(change: impl FnOnce(&mut Config)) -> Arc<ServerState> {
 
 fn client(id: u64) -> Client {
     let shared = ClientShared::new(id, "a".into(), "b".into(), -1, Stamp::from_millis(1));
-    Client::new(Arc::new(shared), true)
+    Client::new(Arc::new(shared), &crate::acl::Users::new(""))
 }
 
 fn mail(client: &Client) -> String {
