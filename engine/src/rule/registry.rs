@@ -141,6 +141,9 @@ impl Registry {
         change(&mut jobs);
         let active = !rules.list.is_empty() || !jobs.list.is_empty();
         *self.rules.write() = Arc::new(rules);
+        if !active {
+            self.ended.lock().clear();
+        }
         self.active.store(active, Ordering::Relaxed);
     }
 
