@@ -28,6 +28,7 @@ use crate::state::ServerState;
 mod attend;
 mod queued_reads;
 mod replicate;
+mod script;
 mod transaction;
 
 pub(crate) use self::replicate::{Course, Lowered};
@@ -96,6 +97,12 @@ pub struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// Whether the gate was closed for long when this turn began.
+    #[inline]
+    pub(crate) fn is_kept_out(&self) -> bool {
+        self.passage.as_ref().is_some_and(Passage::is_kept_out)
+    }
+
     /// Until when a pause (CLIENT PAUSE) holds this request back.
     #[inline]
     pub fn paused_until(&self, prepared: &Prepared) -> Option<Stamp> {
@@ -351,6 +358,7 @@ impl Turn<'_> {
                 run(&mut context, request)
             }
             Run::Transaction(transacting) => self.transact(transacting, request, output),
+            Run::Script(scripting) => self.script(scripting, request, output),
             // Looked up without a subcommand: Redis says that words are missing.
             Run::Container => Err(CommandError::WrongArity),
         }

@@ -120,7 +120,11 @@ impl Embedded {
         let prepared = prepare(server, client.db, words);
         let (passage, touch_slack) = (Some(Passage::enter(&server.gate)), None);
         let mut turn = Turn { server, counters, client, config, now, ticks, passage, touch_slack };
-        turn.execute(words, &prepared, output);
+        if turn.is_kept_out() {
+            turn.execute_busy(words, &prepared, output);
+        } else {
+            turn.execute(words, &prepared, output);
+        }
         drop(turn);
         self.client.publish(now);
     }

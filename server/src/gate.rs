@@ -3,12 +3,16 @@
 //!
 //! That is a transaction, which nobody may see half of, and the installation of a snapshot, which replaces
 //! everything. Going in is one atomic addition to a line of the thread's own; whoever closes the gate
-//! waits for those inside and keeps the others out.
+//! waits for those inside and keeps the others out. When that takes long, because a script runs, those who
+//! wait may be told that the server is busy.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
+
+use crate::script::aside::{Back, may_step_aside, step_aside};
 
 /// Lines that threads spread over.
 const LANES: usize = 16;
@@ -17,9 +21,16 @@ const SPINS: usize = 200;
 /// The pause between two looks after that.
 const LOOK: Duration = Duration::from_millis(1);
 
+/// How often a thread lets others run before it sleeps between two looks.
+const YIELDS: usize = 1_000;
+/// Between two looks of a thread that sleeps.
+const DOZE: Duration = Duration::from_micros(200);
+
 /// Open, or closed for all but one.
 #[derive(Debug, Default)]
 pub(crate) struct Gate {
+    /// Set while whoever closed the gate takes so long that nobody should wait.
+    pub(crate) busy: Arc<AtomicBool>,
     closed: AtomicBool,
     inside: [CachePadded<AtomicUsize>; LANES],
 }
@@ -70,6 +81,24 @@ impl Gate {
         }
     }
 
+    /// The same, or `None` when the gate is closed for long.
+    #[cold]
+    fn enter_unless_busy(&self) -> Option<Inside<'_>> {
+        loop {
+            pause_until(|| !self.closed.load(Ordering::SeqCst) || self.is_busy());
+            if let Some(inside) = self.enter() {
+                return Some(inside);
+            }
+            if self.is_busy() {
+                return None;
+            }
+        }
+    }
+
+    fn is_busy(&self) -> bool {
+        self.busy.load(Ordering::Acquire)
+    }
+
     /// Goes in, and lets other tasks run until it can.
     pub(crate) async fn entered(&self) -> Inside<'_> {
         for _ in 0..SPINS {
@@ -103,14 +132,18 @@ impl Gate {
         closed
     }
 
-    /// The same, keeping the thread; any number may want to. Who calls this must not be inside.
-    pub(crate) fn close_soon(&self) -> Closed<'_> {
+    /// The same, keeping the thread; any number may want to. Who calls this must not be inside. `None` when
+    /// somebody else has closed it for long.
+    pub(crate) fn close_soon(&self) -> Option<Closed<'_>> {
         while self.closed.swap(true, Ordering::SeqCst) {
-            pause_until(|| !self.closed.load(Ordering::SeqCst));
+            pause_until(|| !self.closed.load(Ordering::SeqCst) || self.is_busy());
+            if self.is_busy() {
+                return None;
+            }
         }
         let closed = Closed(self);
         pause_until(|| self.is_empty());
-        closed
+        Some(closed)
     }
 
     fn is_empty(&self) -> bool {
@@ -126,8 +159,14 @@ fn pause_until(mut is_so: impl FnMut() -> bool) {
         }
         std::hint::spin_loop();
     }
-    while !is_so() {
+    for _ in 0..YIELDS {
+        if is_so() {
+            return;
+        }
         std::thread::yield_now();
+    }
+    while !is_so() {
+        std::thread::sleep(DOZE);
     }
 }
 
@@ -151,22 +190,36 @@ pub(crate) struct Passage<'a> {
 }
 
 impl<'a> Passage<'a> {
-    /// Goes in.
+    /// Goes in, unless the gate is closed for long.
     #[inline]
     pub(crate) fn enter(gate: &'a Gate) -> Self {
-        Self { gate, inside: Some(gate.enter_soon()) }
+        Self { gate, inside: gate.enter().or_else(|| gate.enter_unless_busy()) }
+    }
+
+    /// Whether it did not go in, because the gate is closed for long.
+    #[inline]
+    pub(crate) fn is_kept_out(&self) -> bool {
+        self.inside.is_none()
     }
 
     /// Goes out, closes the gate behind everybody, and comes back when what is returned is dropped and
-    /// [`Passage::reenter`] called.
-    pub(crate) fn close(&mut self) -> Closed<'a> {
+    /// [`Passage::reenter`] called. `None` when somebody else has closed it for long.
+    pub(crate) fn close(&mut self) -> Option<Closed<'a>> {
         self.inside = None;
         self.gate.close_soon()
     }
 
     /// Goes in again.
     pub(crate) fn reenter(&mut self) {
-        self.inside = Some(self.gate.enter_soon());
+        while may_step_aside() {
+            self.inside = self.gate.enter_unless_busy();
+            if self.inside.is_some() || step_aside() == Back::End {
+                break;
+            }
+        }
+        if self.inside.is_none() {
+            self.inside = Some(self.gate.enter_soon());
+        }
     }
 }
 
@@ -203,7 +256,7 @@ mod tests {
                         let mut passage = Passage::enter(&gate);
                         let seen = first.load(Ordering::Relaxed);
                         assert_eq!(seen, second.load(Ordering::Relaxed));
-                        let closed = passage.close();
+                        let closed = passage.close().expect("nobody is busy");
                         // Not atomic: two at a time would lose one.
                         first.store(first.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
                         std::thread::yield_now();

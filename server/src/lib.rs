@@ -29,6 +29,7 @@ mod raft_thread;
 pub mod random;
 pub mod rdb;
 pub mod resp;
+pub mod script;
 mod server;
 pub mod session_id;
 pub mod shutdown;

@@ -18,6 +18,7 @@ use crate::metrics::{Metrics, SharedCounters};
 use crate::net::client_tls::ClientTls;
 use crate::pause::Pause;
 use crate::pubsub::PubSub;
+use crate::script::Scripts;
 use crate::slow_log::SlowLog;
 
 /// The shared state of a running server.
@@ -50,6 +51,8 @@ pub struct ServerState {
     pub slow_log: SlowLog,
     /// CLIENT PAUSE.
     pub pause: Pause,
+    /// Scripts, those in the cache and those that run.
+    pub scripts: Arc<Scripts>,
     /// Who listens to what.
     pub pubsub: Arc<PubSub>,
     /// When the server started.
@@ -144,6 +147,7 @@ impl ServerState {
     /// Begins the stop and lets every connection see it.
     pub fn begin_shutdown(&self) {
         self.shutdown.begin();
+        self.scripts.end();
         for client in self.clients.list() {
             client.wake();
         }
@@ -189,6 +193,7 @@ impl ServerState {
             metrics: Metrics::new(table.len()),
             slow_log: SlowLog::default(),
             pause: Pause::default(),
+            scripts: Arc::default(),
             pubsub,
             started,
             run_id: draw_run_id(),

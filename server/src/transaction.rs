@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use hallpass_engine::{Engine, Key, Span, Words};
 
+use crate::command::spec::Run;
 use crate::command::table::Entry;
 use crate::keyspace::{Keyspace, Mark};
 
@@ -16,6 +17,8 @@ pub struct Transaction {
     requests: Vec<Queued>,
     /// Whether a request was refused: EXEC will then run nothing.
     pub(crate) aborted: bool,
+    /// Whether there is a script among them.
+    pub(crate) has_scripts: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -45,6 +48,7 @@ impl Transaction {
             self.bytes.extend_from_slice(word);
             self.spans.push(span);
         }
+        self.has_scripts |= matches!(entry.spec.run, Run::Script(_));
         self.requests.push(Queued { entry, first_span, spans: words.len() });
         true
     }

@@ -101,7 +101,11 @@ pub static COMMANDS: &[CommandSpec] = &[
     CommandSpec {
         name: "shutdown",
         arity: -1,
-        flags: FREE.with(Flags::ADMIN).with(Flags::NOSCRIPT).with(Flags::NO_MULTI),
+        flags: FREE
+            .with(Flags::ADMIN)
+            .with(Flags::NOSCRIPT)
+            .with(Flags::NO_MULTI)
+            .with(Flags::ALLOW_BUSY),
         syntax: "[NOSAVE | SAVE] [NOW] [FORCE] [ABORT]",
         summary: "Stops the server: connections are answered and closed first.",
         reply: "Nothing; the connection is closed",

@@ -35,6 +35,7 @@ pub mod latency;
 pub mod list;
 pub mod memory;
 pub mod pubsub;
+pub mod script;
 pub mod session;
 pub mod set;
 pub mod settings;

@@ -46,8 +46,19 @@ pub enum Run {
     Local(fn(&mut LocalContext<'_>, &Request<'_>) -> Result<(), CommandError>),
     /// Begins, ends or guards a transaction: for the dispatcher, which runs what was queued.
     Transaction(Transacting),
+    /// Runs a script: for the dispatcher, because a script is requests dispatched from Lua.
+    Script(Scripting),
     /// Only holds subcommands.
     Container,
+}
+
+/// How a script is named, and what it may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Scripting {
+    /// By its SHA-1, and not sent whole.
+    pub by_digest: bool,
+    /// It may not write.
+    pub read_only: bool,
 }
 
 /// What a client does about its transaction.

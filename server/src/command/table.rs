@@ -27,6 +27,7 @@ pub static FAMILIES: &[&[CommandSpec]] = &[
     super::list::COMMANDS,
     super::pubsub::COMMANDS,
     super::transaction::COMMANDS,
+    super::script::COMMANDS,
     super::session::COMMANDS,
     super::index::COMMANDS,
     super::cluster::COMMANDS,

@@ -117,6 +117,12 @@ pub struct Config {
     pub tls_auth_clients: String,
     /// The versions of TLS that clients may speak; empty for all there are.
     pub tls_protocols: String,
+    /// After how many milliseconds of a script others are told that the server is busy.
+    pub busy_reply_threshold: u64,
+    /// The most instructions of a script; 0 for no limit.
+    pub script_instructions_max: u64,
+    /// The most memory of a script, in bytes; 0 for no limit.
+    pub script_memory_max: u64,
     /// Bytes of log after which a snapshot is taken, or as many as the store holds if that is more.
     pub snapshot_bytes: u64,
     /// The index rules of the file.
@@ -159,6 +165,9 @@ impl Default for Config {
             meta_bytes_max: 0,
             session_import: false,
             shards: 0,
+            busy_reply_threshold: 0,
+            script_instructions_max: 0,
+            script_memory_max: 0,
             slowlog_log_slower_than: 0,
             slowlog_max_len: 0,
             shutdown_timeout: 0,

@@ -13,7 +13,7 @@ use crate::clock::Ticks;
 use crate::cluster::Unavailable;
 use crate::command::error::CommandError;
 use crate::command::request::{Request, Subject};
-use crate::command::spec::{Run, Transacting};
+use crate::command::spec::{Run, Scripting, Transacting};
 use crate::command::table::{Entry, Found};
 use crate::resp::reply::Reply;
 use crate::session_id::Secret;
@@ -52,6 +52,8 @@ impl Prepared {
                 Run::Write { .. } | Run::Mint { .. } => Course::Write,
                 Run::Register { .. } => Course::Register,
                 Run::Transaction(Transacting::Exec) => Course::Transaction,
+                Run::Script(Scripting { read_only: true, .. }) => Course::Read,
+                Run::Script(_) => Course::Write,
                 Run::Local(_) | Run::Transaction(_) | Run::Container => Course::Local,
             },
             _ => Course::Local,
@@ -116,6 +118,9 @@ impl Turn<'_> {
             Run::Mint { lower, .. } => {
                 let secret = Secret::draw();
                 (lower(&context, request, &secret)?, Some(secret))
+            }
+            Run::Script(_) => {
+                return Err("ERR scripts that write do not run in a cluster yet".into());
             }
             _ => return Err(CommandError::WrongArity),
         };

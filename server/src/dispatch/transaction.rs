@@ -12,6 +12,7 @@ use std::sync::atomic::Ordering;
 use hallpass_engine::{Eviction, Op, Outcome, Refusal, Words};
 
 use super::queued_reads::{QueuedRead, QueuedReads, SharedTouches};
+use super::script::BUSY;
 use super::{Lowered, Turn, prepare};
 use crate::client::ReplyMode;
 use crate::cluster::{Onlooker, Unavailable};
@@ -20,7 +21,6 @@ use crate::command::error::CommandError;
 use crate::command::request::{Request, Subject};
 use crate::command::spec::{Flags, Run, Transacting};
 use crate::command::table::Entry;
-use crate::gate::Passage;
 use crate::pause::Pause;
 use crate::resp::reply::Reply;
 use crate::state::ServerState;
@@ -223,17 +223,31 @@ impl Turn<'_> {
     /// EXEC, with the store for itself.
     fn exec(&mut self, output: &mut Vec<u8>) -> Result<(), CommandError> {
         let (transaction, watch) = self.take_transaction()?;
-        let mut passage = self.passage.take();
-        let closed = passage.as_mut().map(Passage::close);
-        // Others have run since the batch began.
-        self.now = self.server.clock.now().max(self.now);
-        self.run_transaction(&transaction, watch.as_deref(), output);
-        drop(closed);
-        if let Some(passage) = &mut passage {
-            passage.reenter();
-        }
-        self.passage = passage;
-        Ok(())
+        self.alone(|turn| {
+            turn.run_transaction(&transaction, watch.as_deref(), output);
+            Ok(())
+        })
+    }
+
+    /// Does something with the store for itself.
+    pub(super) fn alone(
+        &mut self,
+        run: impl FnOnce(&mut Self) -> Result<(), CommandError>,
+    ) -> Result<(), CommandError> {
+        let Some(mut passage) = self.passage.take() else { return run(self) };
+        let result = match passage.close() {
+            None => Err(BUSY.into()),
+            Some(closed) => {
+                // Others have run since the batch began.
+                self.now = self.server.clock.now().max(self.now);
+                let result = run(self);
+                drop(closed);
+                result
+            }
+        };
+        passage.reenter();
+        self.passage = Some(passage);
+        result
     }
 
     /// Runs what was queued, unless a watched key has changed.
@@ -336,7 +350,7 @@ impl Turn<'_> {
                     }
                     Step::Local
                 }
-                Run::Transaction(_) | Run::Container => Step::Local,
+                Run::Transaction(_) | Run::Script(_) | Run::Container => Step::Local,
             };
             plan.steps.push(step);
         }

@@ -40,6 +40,8 @@ pub(crate) struct Buffers {
     pub(crate) next: usize,
     /// What is known of the requests from `next` on; empty unless a batch is under way.
     pub(crate) prepared: Vec<Prepared>,
+    /// Whether a script is among those, so that they are to run on a stack of their own.
+    pub(crate) runs_scripts: bool,
     /// Replies not sent yet.
     pub(crate) output: Vec<u8>,
 }
@@ -54,6 +56,7 @@ impl Buffers {
                 requests: Requests::default(),
                 next: 0,
                 prepared: Vec::new(),
+                runs_scripts: false,
                 output: Vec::with_capacity(OUTPUT_BYTES),
             })
         })
@@ -71,6 +74,7 @@ impl Buffers {
             requests,
             next: 0,
             prepared: Vec::new(),
+            runs_scripts: false,
             output: Vec::new(),
         });
         self.release();

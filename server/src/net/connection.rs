@@ -29,6 +29,7 @@ use crate::gate::Passage;
 use crate::metrics::SharedCounters;
 use crate::resp::reply::Reply;
 use crate::resp::request::{ParseLimits, ProtocolError, RequestParser};
+use crate::script::aside;
 use crate::state::{ServerState, SettingsView};
 
 /// The most requests that are staged together.
@@ -72,6 +73,8 @@ enum Stop {
     Output,
     /// CLIENT PAUSE.
     Paused(Stamp),
+    /// What follows may take long, and is to run where it can step aside.
+    Aside,
 }
 
 /// One connection.
@@ -258,7 +261,11 @@ impl Connection {
                     relay::relay().await;
                 }
             }
-            let stop = self.execute(buffers, prefetch);
+            let mut stop = self.execute(buffers, prefetch);
+            if matches!(stop, ControlFlow::Break(Stop::Aside)) {
+                // Boxed: it is rare.
+                stop = Box::pin(aside::run(|| self.execute(buffers, prefetch))).await;
+            }
             if !alone {
                 relay::hold(buffers.output.len()).await;
             }
@@ -299,12 +306,20 @@ impl Connection {
                     self.stage_records(buffers);
                 }
             }
+            if buffers.runs_scripts && !aside::may_step_aside() {
+                stop = ControlFlow::Break(Stop::Aside);
+                break;
+            }
             let Self { server, counters, client, settings, .. } = self;
             let config = settings.config();
             let (passage, touch_slack) = (Some(Passage::enter(&server.gate)), None);
             let mut turn =
                 Turn { server, counters, client, config, now, ticks, passage, touch_slack };
-            stop = run_batch(&mut turn, buffers);
+            stop = if turn.is_kept_out() {
+                run_busy(&mut turn, buffers)
+            } else {
+                run_batch(&mut turn, buffers)
+            };
             ticks = turn.ticks;
             drop(turn);
             buffers.prepared.clear();
@@ -318,13 +333,16 @@ impl Connection {
 
     /// First stage: looks the batch's commands up, hashes their keys, asks for the buckets.
     pub(super) fn stage_buckets(&self, buffers: &mut Buffers) {
-        let Buffers { input, requests, next, prepared, .. } = buffers;
+        let Buffers { input, requests, next, prepared, runs_scripts, .. } = buffers;
         prepared.clear();
+        *runs_scripts = false;
         for frame in requests.frames[*next..].iter().take(BATCH_REQUESTS_MAX) {
             let words = Words::from_spans(input, requests.words(*frame));
             let mut ready = prepare(&self.server, self.client.db, words);
             if let Some((hash, _)) = ready.sought() {
                 self.server.engine.prefetch_bucket(hash);
+            } else {
+                *runs_scripts |= ready.runs_scripts(&self.client);
             }
             prepared.push(ready);
         }
@@ -437,6 +455,24 @@ fn run_batch(turn: &mut Turn<'_>, buffers: &mut Buffers) -> ControlFlow<Stop> {
         let words = Words::from_spans(input, requests.words(requests.frames[*next]));
         *next += 1;
         turn.execute(words, ready, output);
+        if turn.client.closing {
+            break;
+        }
+    }
+    ControlFlow::Continue(())
+}
+
+/// Runs of what is prepared what may run while somebody else's script does, and refuses the rest.
+#[cold]
+fn run_busy(turn: &mut Turn<'_>, buffers: &mut Buffers) -> ControlFlow<Stop> {
+    let Buffers { input, requests, next, prepared, output, .. } = buffers;
+    for ready in prepared.iter() {
+        if output.len() > OUTPUT_PAUSE_BYTES {
+            return ControlFlow::Break(Stop::Output);
+        }
+        let words = Words::from_spans(input, requests.words(requests.frames[*next]));
+        *next += 1;
+        turn.execute_busy(words, ready, output);
         if turn.client.closing {
             break;
         }
