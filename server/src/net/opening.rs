@@ -16,6 +16,9 @@ use super::stream::Stream;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a client that is turned away may take to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Redis' words to a client that protected mode keeps out.
 const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled \
 and no password is set for the default user. \
@@ -44,6 +47,7 @@ impl Connection {
         }
         if self.client.closing {
             self.stream.try_send(DENIED)?;
+            let _gone = timeout(FAREWELL, self.stream.linger()).await;
             return Err(Ended::Ours);
         }
         Ok(())
