@@ -46,8 +46,7 @@ impl Connection {
             self.secure().await?;
         }
         if self.client.closing {
-            self.stream.try_send(DENIED)?;
-            let _gone = timeout(FAREWELL, self.stream.linger()).await;
+            let _gone = timeout(FAREWELL, self.stream.end_with(DENIED)).await;
             return Err(Ended::Ours);
         }
         Ok(())

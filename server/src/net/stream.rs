@@ -109,9 +109,10 @@ impl Stream {
         }
     }
 
-    /// Ends what is sent, and lets what comes fall until the other side ends, too: a socket that is closed with
-    /// unread bytes takes back what its client has not read yet.
-    pub(crate) async fn linger(&mut self) -> io::Result<()> {
+    /// Sends a few last bytes, and lets what comes fall until the other side ends, too: a socket that is closed
+    /// with unread bytes takes back what its client has not read yet.
+    pub(crate) async fn end_with(&mut self, bytes: &[u8]) -> io::Result<()> {
+        poll_fn(|context| self.poll_send(context, bytes)).await?;
         match self {
             Self::Tcp(stream) => stream.shutdown().await?,
             Self::Unix(stream) => stream.shutdown().await?,
