@@ -16,6 +16,9 @@ use super::stream::Stream;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
+/// How long a client that is turned away may take to read why.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// Redis' words to a client that protected mode keeps out.
 const DENIED: &[u8] = b"-DENIED Redis is running in protected mode because protected mode is enabled \
 and no password is set for the default user. \
@@ -43,7 +46,7 @@ impl Connection {
             self.secure().await?;
         }
         if self.client.closing {
-            self.stream.try_send(DENIED)?;
+            let _gone = timeout(FAREWELL, self.stream.end_with(DENIED)).await;
             return Err(Ended::Ours);
         }
         Ok(())

@@ -3,11 +3,12 @@
 //! Nearly all connections are plain, so the plain ways are a compared tag away from the socket, and all that TLS
 //! needs is behind a box. Under TLS what was taken may still wait to be sent: see [`Stream::holds_unsent`].
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
@@ -106,6 +107,23 @@ impl Stream {
             Self::Tls(stream) => stream.get_ref().1.wants_write(),
             _ => false,
         }
+    }
+
+    /// Sends a few last bytes, and lets what comes fall until the other side ends, too: a socket that is closed
+    /// with unread bytes takes back what its client has not read yet.
+    pub(crate) async fn end_with(&mut self, bytes: &[u8]) -> io::Result<()> {
+        poll_fn(|context| self.poll_send(context, bytes)).await?;
+        match self {
+            Self::Tcp(stream) => stream.shutdown().await?,
+            Self::Unix(stream) => stream.shutdown().await?,
+            Self::Tls(stream) => stream.shutdown().await?,
+            Self::Unsecured(_) => return Ok(()),
+        }
+        let mut ignored = Vec::with_capacity(1024);
+        while poll_fn(|context| self.poll_receive(context, &mut ignored)).await? > 0 {
+            ignored.clear();
+        }
+        Ok(())
     }
 
     /// Says under TLS that no more will come, if that can be said at once: to the other side it is the

@@ -44,7 +44,7 @@ fn strangers_are_denied_until_there_is_a_password() {
 #[test]
 fn an_address_may_be_missing_if_it_is_said_so() {
     // Of a range for documentation: no machine has it.
-    let missing = "192.0.2.1";
+    let missing = "203.0.113.1";
     let server = Server::start_with(&["--bind", &format!("127.0.0.1 -{missing} -::1")]);
     assert_eq!(server.connect().run("PING").text(), "PONG");
     let bind = ["--bind", &format!("127.0.0.1 {missing}")];

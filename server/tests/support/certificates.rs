@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::Path;
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 /// Writes an authority's certificate, one for this machine that it has signed, and the key: their files.
 pub(crate) fn certificates(folder: &Path, name: &str) -> [String; 3] {
     let mut parameters = CertificateParams::new([]).unwrap();
+    // Of a name other than the certificates': some take one of the same name for signed by itself.
+    parameters.distinguished_name.push(DnType::CommonName, "a test's authority");
     parameters.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();
     let authority = parameters.self_signed(&authority_key).unwrap();
