@@ -237,7 +237,12 @@ impl<'a> Reader<'a, '_> {
                 Op::Unchanged { keys }
             }
             tag::REGISTERS => {
-                let seen = self.number()?.checked_sub(1);
+                let is_conditional = self.flag()?;
+                let version = self.number()?;
+                if !is_conditional && version != 0 {
+                    return Err(self.invalid("version"));
+                }
+                let seen = is_conditional.then_some(version);
                 let count = self.count(REGISTER_BYTES_MIN)?;
                 let mut changes = Vec::with_capacity(count);
                 for _ in 0..count {

@@ -165,9 +165,8 @@ impl Writer<'_> {
                 }
             }
             Op::Registers { seen, changes } => {
-                // A version is counted from 1, so that 0 stands for none.
-                let seen = seen.map_or(0, |version| version + 1);
-                self.byte(tag::REGISTERS).number(seen).number(changes.len() as u64);
+                self.byte(tag::REGISTERS).flag(seen.is_some()).number(seen.unwrap_or(0));
+                self.number(changes.len() as u64);
                 for (name, value) in changes {
                     self.bytes(name).flag(value.is_some());
                     if let Some(value) = value {

@@ -46,7 +46,7 @@ fn who_listens_to_what_was_withdrawn_is_disconnected() {
     let server = Server::start();
     let mut admin = server.connect();
     assert!(admin.run("ACL SETUSER alice on nopass &news.* &talk +@all").is_ok());
-    let mut listen = |line: &str| {
+    let listen = |line: &str| {
         let mut client = server.connect();
         assert!(client.run("AUTH alice x").is_ok());
         client.run(line);

@@ -2,6 +2,7 @@
 
 use crate::count;
 use crate::support::client::Client;
+use crate::support::reply::Reply;
 use crate::support::server::Server;
 use crate::support::wait_until;
 
@@ -20,8 +21,8 @@ fn set_rule(client: &mut Client, options: &str) {
 
 fn save(client: &mut Client, key: &str, user: &str) -> String {
     let value = format!(r#"{{"cookie":{{}},"passport":{{"user":"{user}"}}}}"#);
-    let reply = client.send(&["SET", key, &value, "EX", "1000"]);
-    if reply.is_error() { reply.error() } else { reply.text() }
+    let reply = client.call(&["SET", key, &value, "EX", "1000"]);
+    if let Reply::Error(error) = reply { error } else { reply.text() }
 }
 
 fn get(client: &mut Client, key: &str) -> Option<String> {
@@ -94,9 +95,9 @@ fn a_deleted_key_is_fenced_when_somebody_owns_it() {
     assert_eq!(client.run("EXISTS elsewhere sess:1").integer(), 0);
     // Without a user, or out of the rule, DEL and SET are plain Redis.
     for key in ["sess:anonymous", "other"] {
-        client.send(&["SET", key, r#"{"cookie":{}}"#]);
+        client.call(&["SET", key, r#"{"cookie":{}}"#]);
         client.run(&format!("DEL {key}"));
-        client.send(&["SET", key, r#"{"cookie":{}}"#]);
+        client.call(&["SET", key, r#"{"cookie":{}}"#]);
         assert!(get(&mut client, key).is_some(), "{key} is fenced");
     }
     client.run("FLUSHDB");
@@ -131,7 +132,7 @@ fn the_index_follows_a_key() {
     wait_until("it expires", || count(&mut client, "bob") == 2);
     save(&mut client, "sess:3", "bob");
     assert_eq!(count(&mut client, "bob"), 3, "expiry is no end that is fenced");
-    client.send(&["SET", "sess:3", "logged out"]);
+    client.call(&["SET", "sess:3", "logged out"]);
     assert_eq!(count(&mut client, "bob"), 2);
     client.run("FLUSHALL");
     assert_eq!(count(&mut client, "bob"), 0);
