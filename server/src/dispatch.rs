@@ -270,7 +270,8 @@ impl Turn<'_> {
     #[cold]
     fn permit(&self, entry: &Entry, words: Words<'_>) -> Result<(), CommandError> {
         let Err(denied) = self.client.user.check(entry, words) else { return Ok(()) };
-        self.log_denied(denied, entry, words, self.client.transaction.is_some());
+        let context = if self.client.transaction.is_some() { "multi" } else { "toplevel" };
+        self.log_denied(denied, entry, words, context);
         let text = denied.text(&self.client.user, entry, words, false);
         Err(CommandError::Raw([b"NOPERM ", &*text].concat()))
     }
@@ -279,7 +280,7 @@ impl Turn<'_> {
     #[cold]
     fn permit_queued(&self, entry: &Entry, words: Words<'_>) -> Result<(), CommandError> {
         let Err(denied) = self.client.user.check(entry, words) else { return Ok(()) };
-        self.log_denied(denied, entry, words, true);
+        self.log_denied(denied, entry, words, "multi");
         Err(format!(
             "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC \
              call. This command is no longer allowed for the following reason: {}",
@@ -288,10 +289,19 @@ impl Turn<'_> {
         .into())
     }
 
-    fn log_denied(&self, denied: Denied, entry: &Entry, words: Words<'_>, in_transaction: bool) {
+    /// Whether the user may have a request that a script makes.
+    #[cold]
+    fn permit_in_script(&self, entry: &Entry, words: Words<'_>) -> Result<(), CommandError> {
+        let Err(denied) = self.client.user.check(entry, words) else { return Ok(()) };
+        self.log_denied(denied, entry, words, "lua");
+        let text = denied.text(&self.client.user, entry, words, false);
+        Err(CommandError::Raw([b"ERR ACL failure in script: ", &*text].concat()))
+    }
+
+    fn log_denied(&self, denied: Denied, entry: &Entry, words: Words<'_>, context: &'static str) {
         let refused = Refused {
             reason: denied.reason(),
-            context: if in_transaction { "multi" } else { "toplevel" },
+            context,
             object: denied.object(entry, words),
             user: self.client.user.name.clone(),
         };

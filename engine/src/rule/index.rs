@@ -162,7 +162,7 @@ pub(crate) fn set(engine: &Engine, rule: &Rule, now: Stamp) -> Result<Outcome, R
             return Ok(Outcome::Done);
         }
         Ok(at) => {
-            old = rules.list.get_mut(at).map(|old| std::mem::replace(old, rule.clone().into()))
+            old = rules.list.get_mut(at).map(|old| std::mem::replace(old, rule.clone().into()));
         }
         Err(_) if rules.list.len() >= RULES_MAX => return Err(Refusal::TooManyRules),
         Err(at) => rules.list.insert(at, Arc::new(rule.clone())),

@@ -23,6 +23,11 @@ use crate::script::{Bounds, Call, Host, Script};
 pub(super) const BUSY: &str = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or \
                                SHUTDOWN NOSAVE.";
 
+const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
+
+/// Hexadecimal digits of a script's digest. Of others Redis says at once that it knows no such script.
+const DIGEST_DIGITS: usize = 40;
+
 const OUT_OF_MEMORY: &str = "OOM allow-oom flag is not set on the script, can not run it when used memory \
                              > 'maxmemory'";
 
@@ -78,6 +83,9 @@ impl Turn<'_> {
         scripting: Scripting,
         request: &Request<'r>,
     ) -> Result<Asked<'r>, CommandError> {
+        if scripting.by_digest && request.word(1).len() != DIGEST_DIGITS {
+            return Err(NO_SCRIPT.into());
+        }
         let count = request.integer(2)?;
         let Ok(count) = usize::try_from(count) else {
             return Err("ERR Number of keys can't be negative".into());
@@ -87,7 +95,7 @@ impl Turn<'_> {
         }
         let scripts = &self.server.scripts;
         let script = if scripting.by_digest {
-            scripts.find(request.word(1)).ok_or("NOSCRIPT No matching script. Please use EVAL.")?
+            scripts.find(request.word(1)).ok_or(NO_SCRIPT)?
         } else {
             scripts.load(request.word(1))?
         };
@@ -194,7 +202,8 @@ impl Host for Dispatching<'_, '_> {
     fn call(&mut self, words: Words<'_>, protocol: Protocol, output: &mut Vec<u8>) {
         let turn = &mut *self.turn;
         let prepared = prepare(turn.server, turn.client.db, words);
-        match callable(prepared.found, words, self.read_only) {
+        let called = callable(prepared.found, words, self.read_only);
+        match called.and_then(|entry| turn.permit_in_script(entry, words).map(|()| entry)) {
             Ok(entry) => {
                 self.has_written |= entry.spec.flags.has(Flags::WRITE);
                 let seed = turn.server.engine.seed();
@@ -214,7 +223,8 @@ impl Host for Dispatching<'_, '_> {
     fn may_call(&mut self, words: Words<'_>) -> Option<bool> {
         let found = prepare(self.turn.server, self.turn.client.db, words).found;
         let Found::Command(entry) = found else { return None };
-        Some(entry.spec.accepts(words.len()))
+        let user = &self.turn.client.user;
+        Some(entry.spec.accepts(words.len()) && user.check(entry, words).is_ok())
     }
 
     fn has_written(&self) -> bool {

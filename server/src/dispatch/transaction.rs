@@ -350,7 +350,13 @@ impl Turn<'_> {
                     }
                     Step::Local
                 }
-                Run::Transaction(_) | Run::Script(_) | Run::Container => Step::Local,
+                Run::Script(_) => {
+                    let mut refusal = Vec::new();
+                    let why = "ERR scripts in transactions do not run in a cluster yet".into();
+                    self.refuse(&why, &entry.full_name, &mut refusal);
+                    Step::Refused(refusal)
+                }
+                Run::Transaction(_) | Run::Container => Step::Local,
             };
             plan.steps.push(step);
         }

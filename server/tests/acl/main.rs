@@ -203,3 +203,29 @@ fn users_are_part_of_a_snapshot() {
     let mut late = cluster.connect(follower);
     wait_until("the user by a snapshot", || late.run("AUTH alice p").is_ok());
 }
+
+#[test]
+fn a_script_may_do_what_its_user_may() {
+    let server = Server::start();
+    let mut admin = server.connect();
+    assert!(admin.run("ACL SETUSER alice on nopass ~own:* +eval +set +get").is_ok());
+    let mut alice = server.connect();
+    assert!(alice.run("AUTH alice x").is_ok());
+    let call = "return redis.call(unpack(ARGV))";
+    let mut run = |words: &[&str]| alice.call(&[&["EVAL", call, "0"], words].concat());
+    assert!(run(&["SET", "own:1", "x"]).is_ok());
+    for (words, expected) in [
+        (&["SET", "other", "x"][..], "ERR ACL failure in script: No permissions to access a key"),
+        (
+            &["DEL", "own:1"],
+            "ERR ACL failure in script: User alice has no permissions to run the 'del' command",
+        ),
+    ] {
+        let reply = run(words);
+        assert!(reply.error().starts_with(expected), "{}", reply.error());
+    }
+    let may = "return {redis.acl_check_cmd('GET','own:1'), redis.acl_check_cmd('GET','other')}";
+    let reply = alice.call(&["EVAL", may, "0"]);
+    assert_eq!((reply.items()[0].integer(), reply.items()[1].is_nil()), (1, true));
+    assert_eq!(admin.run("GET own:1").text(), "x");
+}

@@ -32,6 +32,7 @@ const GROUPS: &[(&str, &str)] = &[
     ("list", "Lists"),
     ("pubsub", "Publish and subscribe"),
     ("transactions", "Transactions"),
+    ("scripting", "Scripts"),
     ("connection", "Connections"),
     ("server", "Server"),
     ("cluster", "Cluster"),
