@@ -4,7 +4,7 @@ use super::context::LocalContext;
 use super::error::CommandError;
 use super::help;
 use super::request::Request;
-use super::spec::{Categories, CommandSpec, Flags, KeyPositions, Run};
+use super::spec::{Categories, CommandSpec, Flags, KeyPositions, Run, Scripting};
 use super::table::{Entry, Found};
 use crate::glob;
 use crate::resp::reply::Reply;
@@ -113,11 +113,17 @@ fn info(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), Com
     context.reply.array(names.len());
     for name in names.iter() {
         match context.server.table.by_full_name(name) {
-            Some(entry) => write_details(&mut context.reply, entry),
-            None => context.reply.null(),
+            Some(entry) if runs_here(context, entry) => write_details(&mut context.reply, entry),
+            _ => context.reply.null(),
         }
     }
     Ok(())
+}
+
+/// Whether this server runs a command: a cluster runs no scripts that write.
+fn runs_here(context: &LocalContext<'_>, entry: &Entry) -> bool {
+    context.server.cluster.get().is_none()
+        || !matches!(entry.spec.run, Run::Script(Scripting { read_only: false, .. }))
 }
 
 fn docs(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(), CommandError> {
