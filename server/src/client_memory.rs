@@ -14,7 +14,9 @@ use crate::state::ServerState;
 pub(crate) fn keep_within_limit(server: &ServerState) {
     let Some(limit) = server.settings.current().client_memory_max() else { return };
     let sized = |client: Arc<ClientShared>| (client.memory_bytes(), client);
-    let mut clients: Vec<_> = server.clients.list().into_iter().map(sized).collect();
+    // Those on their way out give back what they take.
+    let staying = server.clients.list().into_iter().filter(|client| !client.is_killed());
+    let mut clients: Vec<_> = staying.map(sized).collect();
     let mut total: u64 = clients.iter().map(|(bytes, _)| bytes).sum();
     if total <= limit {
         return;
@@ -24,11 +26,10 @@ pub(crate) fn keep_within_limit(server: &ServerState) {
         if total <= limit {
             return;
         }
-        if client.published().no_evict || client.is_killed() {
-            continue;
+        if !client.published().no_evict {
+            server.metrics.evicted_clients.fetch_add(1, Ordering::Relaxed);
+            client.kill();
+            total -= bytes;
         }
-        client.kill();
-        server.metrics.evicted_clients.fetch_add(1, Ordering::Relaxed);
-        total -= bytes;
     }
 }

@@ -328,14 +328,14 @@ impl Config {
 
     /// The most memory that all clients may take, if there is a limit.
     pub fn client_memory_max(&self) -> Option<u64> {
-        match self.maxmemory_clients {
-            0 => None,
-            percentage @ ..0 if self.maxmemory > 0 => Some(
-                (u128::from(self.maxmemory) * u128::from(percentage.unsigned_abs()) / 100) as u64,
-            ),
-            ..0 => None,
-            bytes => Some(bytes as u64),
-        }
+        let limit = self.maxmemory_clients;
+        let bytes = if limit < 0 {
+            let percentage = u128::from(limit.unsigned_abs());
+            (u128::from(self.maxmemory) * percentage / 100) as u64
+        } else {
+            limit as u64
+        };
+        (bytes > 0).then_some(bytes)
     }
 
     /// What the engine does at the memory limit.

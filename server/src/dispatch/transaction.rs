@@ -158,6 +158,8 @@ impl Turn<'_> {
         let Some(transaction) = &mut self.client.transaction else { return Ok(()) };
         if transaction.queue(entry, request.words_from(0), bytes_max.unwrap_or(usize::MAX)) {
             let bytes = transaction.memory_bytes() as u64;
+            // What was waited for is queued now: it counts once.
+            self.client.shared.input_bytes.store(0, Ordering::Relaxed);
             self.client.shared.queued_bytes.store(bytes, Ordering::Relaxed);
             return Ok(());
         }

@@ -64,6 +64,7 @@ impl Buffers {
 
     /// The same in no more memory than the beginning of a short request takes: there may be many clients
     /// whose rest does not come.
+    #[allow(clippy::unnecessary_box_returns, reason = "the box is kept")]
     pub(crate) fn pack(self: Box<Self>) -> Box<Self> {
         if self.input.len() > PACKED_BYTES_MAX || self.is_packed() {
             return self;
@@ -83,7 +84,8 @@ impl Buffers {
 
     /// Buffers of full size with what was packed.
     #[cold]
-    pub(crate) fn unpack(self: Box<Self>) -> Box<Self> {
+    #[allow(clippy::unnecessary_box_returns, reason = "the box is kept and given back")]
+    pub(crate) fn unpack(&self) -> Box<Self> {
         let mut buffers = Self::take();
         buffers.input.extend_from_slice(&self.input);
         buffers.requests.spans.extend_from_slice(&self.requests.spans);

@@ -32,7 +32,7 @@ pub(crate) struct Arrival {
 /// The sockets that are listened on.
 #[derive(Debug)]
 pub(crate) struct Listeners {
-    listeners: Vec<Arc<Listener>>,
+    sockets: Vec<Arc<Listener>>,
     /// Where plain TCP is bound, with the ports in use.
     pub(crate) plain: Vec<SocketAddr>,
     /// Where TLS is bound.
@@ -44,8 +44,8 @@ impl Listeners {
     /// Binds all that the configuration names.
     pub(crate) fn bind(config: &Config) -> Result<Self, StartError> {
         let Bound { listeners, plain, secured, socket_file } = bind(config)?;
-        let listeners = listeners.into_iter().map(Arc::new).collect();
-        Ok(Self { listeners, plain, secured, socket_file })
+        let sockets = listeners.into_iter().map(Arc::new).collect();
+        Ok(Self { sockets, plain, secured, socket_file })
     }
 
     /// The Unix socket's path.
@@ -69,13 +69,13 @@ impl Listeners {
             };
             std::thread::Builder::new().name("hallpass-accept".into()).spawn(move || acceptor.run())
         };
-        self.listeners.iter().map(start).collect()
+        self.sockets.iter().map(start).collect()
     }
 
     /// Makes the accepting threads return. Who looks for the Unix socket finds none from here on.
     pub(crate) fn stop(&mut self) {
         drop(self.socket_file.take());
-        for listener in &self.listeners {
+        for listener in &self.sockets {
             // Wakes a blocked accept. An error means the socket is gone already.
             let _gone = SockRef::from(&listener.as_fd()).shutdown(std::net::Shutdown::Both);
         }

@@ -68,22 +68,25 @@ impl Drop for Front {
 
 fn client([ca, certificate, key]: &[String; 3], shows: bool, old: bool) -> ClientConnection {
     let mut authorities = RootCertStore::empty();
-    authorities.add(CertificateDer::from_pem_file(ca).unwrap()).unwrap();
+    authorities
+        .add(CertificateDer::from_pem_file(ca).expect("the files are in order"))
+        .expect("the files are in order");
     let versions = [if old { &TLS12 } else { &TLS13 }];
     let provider = Arc::new(crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&versions)
-        .unwrap()
+        .expect("the files are in order")
         .with_root_certificates(authorities);
     let config = if shows {
-        let chain = vec![CertificateDer::from_pem_file(certificate).unwrap()];
-        let key = PrivateKeyDer::from_pem_file(key).unwrap();
-        builder.with_client_auth_cert(chain, key).unwrap()
+        let chain =
+            vec![CertificateDer::from_pem_file(certificate).expect("the files are in order")];
+        let key = PrivateKeyDer::from_pem_file(key).expect("the files are in order");
+        builder.with_client_auth_cert(chain, key).expect("the files are in order")
     } else {
         builder.with_no_client_auth()
     };
-    let host = ServerName::try_from("127.0.0.1").unwrap();
-    ClientConnection::new(Arc::new(config), host).unwrap()
+    let host = ServerName::try_from("127.0.0.1").expect("the files are in order");
+    ClientConnection::new(Arc::new(config), host).expect("the files are in order")
 }
 
 #[test]
