@@ -251,10 +251,13 @@ impl<'a> Reader<'a, '_> {
 
     fn rule_op(&mut self) -> Result<Op<'a>, DecodeError> {
         Ok(match self.tag {
-            tag::RULE_SET => match crate::rule::decode(&mut self.rest) {
-                Some(rule) => Op::RuleSet { rule: Box::new(rule) },
-                None => return Err(self.invalid("rule")),
-            },
+            tag::RULE_SET => {
+                let mut encoded = self.bytes()?;
+                match crate::rule::decode(&mut encoded).filter(|_| encoded.is_empty()) {
+                    Some(rule) => Op::RuleSet { rule: Box::new(rule) },
+                    None => return Err(self.invalid("rule")),
+                }
+            }
             tag::RULE_DELETE => Op::RuleDelete { name: self.bytes()? },
             tag::RULE_INDEX => {
                 let (done, job) = (self.flag()?, self.number()?);

@@ -83,8 +83,9 @@ impl Writer<'_> {
     fn rule_op(&mut self, op: &Op<'_>) {
         match op {
             Op::RuleSet { rule } => {
-                self.byte(tag::RULE_SET);
-                crate::rule::encode(rule, self.out);
+                let mut encoded = Vec::new();
+                crate::rule::encode(rule, &mut encoded);
+                self.byte(tag::RULE_SET).bytes(&encoded);
             }
             Op::RuleDelete { name } => {
                 self.byte(tag::RULE_DELETE).bytes(name);
