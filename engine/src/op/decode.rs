@@ -272,8 +272,10 @@ impl<'a> Reader<'a, '_> {
         Ok(match self.tag {
             tag::RULE_SET => {
                 let mut encoded = self.bytes()?;
-                let rule = crate::rule::decode(&mut encoded).filter(|_| encoded.is_empty());
-                Op::RuleSet { rule: Box::new(rule.ok_or_else(|| self.invalid("rule"))?) }
+                match crate::rule::decode(&mut encoded).filter(|_| encoded.is_empty()) {
+                    Some(rule) => Op::RuleSet { rule: Box::new(rule) },
+                    None => return Err(self.invalid("rule")),
+                }
             }
             tag::RULE_DELETE => Op::RuleDelete { name: self.bytes()? },
             tag::RULE_INDEX => {

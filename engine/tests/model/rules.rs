@@ -32,8 +32,16 @@ fn user_of(rule: &Rule, content: &Content) -> Option<Bytes> {
         (Content::Hash(hash), Some(field), None) => hash.get(field).cloned(),
         (Content::Text(text), None, None) => Some(text.clone()),
         (Content::Text(text), None, Some(_)) => {
-            let inside = text.strip_prefix(b"{\"user\":")?.strip_suffix(b"}")?;
-            Some(inside.iter().copied().filter(|byte| *byte != b'"').collect())
+            // What follows the object is not looked at.
+            let rest = text.strip_prefix(b"{\"user\":")?;
+            let inside = &rest[..rest.iter().position(|byte| *byte == b'}')?];
+            let quoted = inside.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\""));
+            let digits = inside.strip_prefix(b"-").unwrap_or(inside);
+            match quoted {
+                Some(text) if !text.contains(&b'"') => Some(text.to_vec()),
+                None if digits.iter().all(u8::is_ascii_digit) => Some(inside.to_vec()),
+                _ => None,
+            }
         }
         _ => None,
     };
