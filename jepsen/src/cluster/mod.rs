@@ -88,6 +88,8 @@ impl Cluster {
         let server = self.setup.server.to_string_lossy().into_owned();
         let mut command = self.network.command(number, &server);
         command.args(["--bind", &self.network.address(number).to_string()]);
+        // Its clients are in other networks, and have no password.
+        command.args(["--protected-mode", "no"]);
         command.args(["--port", &PORT.to_string(), "--cluster-port", &CLUSTER_PORT.to_string()]);
         command.args(["--node-id", &number.to_string(), "--initial-cluster", &initial.join(",")]);
         command.args(["--session-import", "yes", "--threads", "1"]).args(&self.setup.arguments);
