@@ -17,11 +17,13 @@ use crate::command::spec::{Flags, Run, Scripting, Transacting};
 use crate::command::table::{Entry, Found};
 use crate::resp::reply::{Protocol, Reply};
 use crate::script::machine::Machine;
-use crate::script::{Bounds, Call, Host, Script};
+use crate::script::{Bounds, Call, Digest, Host, Script};
 
 /// What others are told while a script takes long.
 pub(super) const BUSY: &str = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or \
                                SHUTDOWN NOSAVE.";
+
+const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
 
 const OUT_OF_MEMORY: &str = "OOM allow-oom flag is not set on the script, can not run it when used memory \
                              > 'maxmemory'";
@@ -78,6 +80,9 @@ impl Turn<'_> {
         scripting: Scripting,
         request: &Request<'r>,
     ) -> Result<Asked<'r>, CommandError> {
+        if scripting.by_digest && request.word(1).len() != size_of::<Digest>() {
+            return Err(NO_SCRIPT.into());
+        }
         let count = request.integer(2)?;
         let Ok(count) = usize::try_from(count) else {
             return Err("ERR Number of keys can't be negative".into());
@@ -87,7 +92,7 @@ impl Turn<'_> {
         }
         let scripts = &self.server.scripts;
         let script = if scripting.by_digest {
-            scripts.find(request.word(1)).ok_or("NOSCRIPT No matching script. Please use EVAL.")?
+            scripts.find(request.word(1)).ok_or(NO_SCRIPT)?
         } else {
             scripts.load(request.word(1))?
         };
