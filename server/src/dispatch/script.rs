@@ -17,16 +17,13 @@ use crate::command::spec::{Flags, Run, Scripting, Transacting};
 use crate::command::table::{Entry, Found};
 use crate::resp::reply::{Protocol, Reply};
 use crate::script::machine::Machine;
-use crate::script::{Bounds, Call, Host, Script};
+use crate::script::{Bounds, Call, Digest, Host, Script};
 
 /// What others are told while a script takes long.
 pub(super) const BUSY: &str = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or \
                                SHUTDOWN NOSAVE.";
 
 const NO_SCRIPT: &str = "NOSCRIPT No matching script. Please use EVAL.";
-
-/// Hexadecimal digits of a script's digest. Of others Redis says at once that it knows no such script.
-const DIGEST_DIGITS: usize = 40;
 
 const OUT_OF_MEMORY: &str = "OOM allow-oom flag is not set on the script, can not run it when used memory \
                              > 'maxmemory'";
@@ -83,7 +80,7 @@ impl Turn<'_> {
         scripting: Scripting,
         request: &Request<'r>,
     ) -> Result<Asked<'r>, CommandError> {
-        if scripting.by_digest && request.word(1).len() != DIGEST_DIGITS {
+        if scripting.by_digest && request.word(1).len() != size_of::<Digest>() {
             return Err(NO_SCRIPT.into());
         }
         let count = request.integer(2)?;

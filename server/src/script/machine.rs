@@ -246,15 +246,16 @@ fn explain(lua: &Lua, raised: Value) -> mlua::Result<Table> {
         }
     };
     for level in 1.. {
-        let line = lua.inspect_stack(level, |frame| {
-            let source = frame.source().source.is_some_and(|source| source == CHUNK);
-            source.then(|| frame.current_line()).flatten()
+        let place = lua.inspect_stack(level, |frame| {
+            let (source, line) = (frame.source(), frame.current_line());
+            let source = source.source.filter(|source| source != PRELUDE)?;
+            Some((source.into_owned(), line?))
         });
-        match line {
+        match place {
             None => break,
             Some(None) => {}
-            Some(Some(line)) => {
-                table.raw_set("source", CHUNK)?;
+            Some(Some((source, line))) => {
+                table.raw_set("source", source)?;
                 table.raw_set("line", line)?;
                 break;
             }

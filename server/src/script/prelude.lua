@@ -33,7 +33,18 @@ for _, name in pairs({
     globals[name] = _G[name]
 end
 
-local strings, maths, coroutines = string, {}, {}
+local strings, maths, coroutines, tables = string, {}, {}, {}
+for name, value in pairs(table) do tables[name] = value end
+-- These write past metatables, so what is guarded would take what they write.
+for _, name in pairs({"insert", "remove", "sort"}) do
+    local change = table[name]
+    tables[name] = function(target, ...)
+        if target ~= nil and guarded[target] then
+            error(READONLY, 0)
+        end
+        return change(target, ...)
+    end
+end
 for name, value in pairs(math) do maths[name] = value end
 for name, value in pairs(coroutine) do coroutines[name] = value end
 for _, name in pairs({"find", "match", "gmatch", "gfind", "gsub"}) do
@@ -92,11 +103,15 @@ function globals.setmetatable(target, meta)
     return setmetatable(target, meta)
 end
 
+getmetatable("").__metatable = false
+local meta_of_strings = guard({})
+
 function globals.getmetatable(target)
+    if type(target) == "string" then
+        return meta_of_strings
+    end
     return getmetatable(target) or nil
 end
-
-getmetatable("").__metatable = false
 
 if deterministic then
     -- Addresses differ from node to node, so they neither show nor order anything.
@@ -154,7 +169,7 @@ if deterministic then
 end
 
 globals.string = guard(strings)
-globals.table = guard(table)
+globals.table = guard(tables)
 globals.math = guard(maths)
 globals.coroutine = guard(coroutines)
 globals.redis = guard(native.redis)

@@ -123,6 +123,32 @@ fn a_script_ends_by_its_instructions_and_by_its_memory() {
     assert_eq!(eval(&mut client, "return 7").integer(), 7);
 }
 
+/// Each thread keeps its Lua: what one script could leave there, the next would find.
+#[test]
+fn a_script_leaves_nothing_behind() {
+    let server = Server::start_with(&["--threads", "1"]);
+    let mut client = server.connect();
+    for script in [
+        "rawset(_G, 'left', 1)",
+        "rawset(string, 'left', 1)",
+        "table.insert(redis, 1)",
+        "setmetatable(cjson, {})",
+        "getmetatable('').__index = nil",
+        "left = 1",
+        "string.left = 1",
+        "redis.call = nil",
+        "loadstring('left = 1')()",
+    ] {
+        let reply = eval(&mut client, script);
+        assert!(reply.error().contains("readonly table"), "{script}: {reply}");
+    }
+    eval(&mut client, "collectgarbage('stop') cjson.encode_max_depth(1) redis.setresp(3)");
+    let fine = "return {cjson.encode({{{}}}), redis[1] == nil, type(redis.call('get', 'none'))}";
+    let reply = eval(&mut client, fine);
+    assert_eq!(reply.items()[0].text(), "[[{}]]");
+    assert_eq!(reply.items()[2].text(), "boolean");
+}
+
 #[test]
 fn patterns_and_nesting_do_not_exhaust_the_stack() {
     let server = Server::start();
