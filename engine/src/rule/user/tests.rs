@@ -100,10 +100,8 @@ fn sessions_of_django_spring_and_flask() {
         check(&[Decoder::Django], Some("/nothing"), session, None);
     }
     check(&[Decoder::JavaString], None, JAVA, Some("alice"));
-    let modified = b"\xac\xed\0\x05t\0\x0cz\x6f\xc3\xab\xc0\x80\xed\xa0\xbd\xed\xb8\x80";
-    check(&[Decoder::JavaString], None, modified, None);
-    let modified = b"\xac\xed\0\x05t\0\x0cz\xc3\xab\x6f\xc0\x80\xed\xa0\xbd\xed\xb8\x80";
-    check(&[Decoder::JavaString], None, modified, Some("z\u{eb}o\0\u{1f600}"));
+    let modified = b"\xac\xed\0\x05t\0\x0czo\xc3\xab\xc0\x80\xed\xa0\xbd\xed\xb8\x80";
+    check(&[Decoder::JavaString], None, modified, Some("zo\u{eb}\0\u{1f600}"));
     check(&[Decoder::MessagePack], Some("/_user_id"), FLASK, Some("42"));
     check(&[Decoder::MessagePack], Some("/n/1"), FLASK, Some("-2"));
     check(&[Decoder::MessagePack], Some("/n/4"), FLASK, Some("70000"));
