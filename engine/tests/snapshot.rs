@@ -86,7 +86,8 @@ fn sample() -> Engine {
     apply(&Op::SortedAdd { key: key(b"skiplist"), members: many, options });
     for number in 0..40_u8 {
         let limits = Limits { idle_seconds: 60 * u32::from(number % 3), lifetime_seconds: 86_400 };
-        let user = USERS[usize::from(number) % USERS.len()];
+        // The first four: those there were when the fixture was written.
+        let user = USERS[usize::from(number) % 4];
         let meta = if number % 2 == 0 { Words::EMPTY } else { words.range(0, 4) };
         let (id, data) = (SessionHash([number; 16]), &b"data"[..]);
         apply(&Op::SessionCreate { id, user, limits, data, meta, cap: None });

@@ -106,7 +106,7 @@ fn a_transaction_with_a_long_script_is_busy_too() {
 
 #[test]
 fn a_script_ends_by_its_instructions_and_by_its_memory() {
-    let flags = ["--script-instructions-max", "1000000", "--script-memory-max", "16mb"];
+    let flags = ["--script-instructions-max", "100000000", "--script-memory-max", "16mb"];
     let server = Server::start_with(&flags);
     let mut client = server.connect();
     assert!(eval(&mut client, ENDLESS).error().contains("script-instructions-max"));
