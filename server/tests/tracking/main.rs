@@ -132,6 +132,8 @@ fn in_a_cluster_own_changes_are_not_told_of_to_who_does_not_want_it() {
     for number in [leader, follower] {
         let mut client = cluster.connect(number);
         client.run("HELLO 3");
+        // What was written before is applied here as well, and not news any more.
+        wait_until("a read", || !client.run("GET other").is_unavailable());
         assert!(client.run("CLIENT TRACKING ON BCAST NOLOOP").is_ok());
         for line in ["SET own 1", "MULTI"] {
             wait_until(line, || !client.run(line).is_unavailable());
