@@ -33,7 +33,9 @@ pub(super) fn tell_of_read(
 #[cold]
 pub(super) fn note_read(keyspace: &Keyspace, client: u64, entry: &Entry, words: Words<'_>) {
     let flags = entry.spec.flags;
-    if flags.has(Flags::READONLY) && !flags.has(Flags::PUBSUB) {
+    // Of a script, only what it calls counts, as in Redis.
+    let reads = matches!(entry.spec.run, Run::Read(_)) && flags.has(Flags::READONLY);
+    if reads && !flags.has(Flags::PUBSUB) {
         for index in entry.spec.keys.of(words).into_iter().flatten() {
             keyspace.tracking().note(client, words.at(index));
         }

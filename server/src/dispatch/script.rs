@@ -208,6 +208,7 @@ impl Host for Dispatching<'_, '_> {
                 let client_protocol = std::mem::replace(&mut turn.client.protocol, protocol);
                 turn.command(entry, &request, output);
                 turn.client.protocol = client_protocol;
+                turn.attend(entry, words);
             }
             Err(error) => {
                 let mut text = Vec::new();
