@@ -249,11 +249,15 @@ fn tracking_info(
     reply.map(3);
     reply.bulk(b"flags");
     reply.set(flags.len());
-    flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
+    for flag in flags {
+        reply.bulk(flag.as_bytes());
+    }
     reply.bulk(b"redirect");
     reply.integer(own.map_or(-1, |own| own.tracker.redirect_id() as i64));
     reply.bulk(b"prefixes");
     reply.array(own.map_or(0, |own| own.prefixes.len()));
-    own.into_iter().flat_map(|own| &own.prefixes).for_each(|prefix| reply.bulk(prefix));
+    for prefix in own.into_iter().flat_map(|own| &own.prefixes) {
+        reply.bulk(prefix);
+    }
     Ok(())
 }

@@ -94,7 +94,9 @@ fn write_invalidation(reply: &mut Reply<'_>, keys: Option<&[&[u8]]>) {
     match keys {
         Some(keys) => {
             reply.array(keys.len());
-            keys.iter().for_each(|key| reply.bulk(key));
+            for key in keys {
+                reply.bulk(key);
+            }
         }
         None => reply.null(),
     }
