@@ -117,16 +117,21 @@ fn on_one_server_no_copy_outlives_a_change() {
 
 #[test]
 fn on_every_node_no_copy_outlives_a_change() {
-    let mut cluster = support::cluster::Cluster::start(3);
+    let mut cluster = patient_cluster();
     cluster.leader();
     copies_are_true(|number| cluster.connect(1 + number % 3));
+}
+
+/// A cluster whose answers may take as long as a busy machine needs for them.
+fn patient_cluster() -> support::cluster::Cluster {
+    support::cluster::Cluster::start_with(3, &["--cluster-timeout", "30000"])
 }
 
 /// The node that applies the change need not be the one whose client is told, and a client's own changes
 /// come back through the log.
 #[test]
 fn in_a_cluster_own_changes_are_not_told_of_to_who_does_not_want_it() {
-    let mut cluster = support::cluster::Cluster::start(3);
+    let mut cluster = patient_cluster();
     let (leader, follower) = (cluster.leader(), cluster.follower());
     let mut other = cluster.connect(leader);
     for number in [leader, follower] {
@@ -148,7 +153,7 @@ fn in_a_cluster_own_changes_are_not_told_of_to_who_does_not_want_it() {
 /// What a transaction reads is noted, on a node that runs it where the log is applied.
 #[test]
 fn in_a_cluster_what_a_transaction_reads_is_told_of() {
-    let mut cluster = support::cluster::Cluster::start(3);
+    let mut cluster = patient_cluster();
     let follower = cluster.follower();
     let mut client = cluster.connect(follower);
     client.run("HELLO 3");
