@@ -226,12 +226,11 @@ impl Client {
     #[cold]
     pub(crate) fn follow_users(&mut self, acl: &Acl) {
         let users = acl.users();
-        match users.get(&self.user.name) {
-            Some(user) => self.user = Arc::clone(user),
-            None => {
-                self.user = Arc::new(User::new(&self.user.name, false));
-                self.closing = true;
-            }
+        if let Some(user) = users.get(&self.user.name) {
+            self.user = Arc::clone(user);
+        } else {
+            self.user = Arc::new(User::new(&self.user.name, false));
+            self.closing = true;
         }
         // As in Redis: who got in without a password stays, and who did not gets in once none is needed.
         self.authenticated = self.has_said_who || users.default_user().needs_no_password();

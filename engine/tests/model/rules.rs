@@ -93,7 +93,10 @@ impl Model {
 
     pub(super) fn apply_ruled(&mut self, op: &Op<'_>, observed: &Outcome) -> Answer {
         match op {
-            Op::RuleSet { rule } => return self.set_rule(rule),
+            Op::RuleSet { rule } => {
+                self.set_rule(rule);
+                return Ok(Outcome::Done);
+            }
             Op::RuleDelete { name } => return Ok(self.delete_rule(name)),
             Op::RuleIndex { job, keys, done } => return Ok(self.index(*job, keys, *done)),
             Op::Flush { db } => {
@@ -136,9 +139,7 @@ impl Model {
             self.keys.remove(name);
         }
         self.forget_users();
-        if answer.is_err() {
-            return answer;
-        }
+        let outcome = answer?;
         for name in makes.iter().chain(&writes).filter(|name| !fenced.contains(name)) {
             if self.rule_of(name).is_some() {
                 self.settle(name);
@@ -153,13 +154,13 @@ impl Model {
                 self.fence(name);
             }
         }
-        answer
+        Ok(outcome)
     }
 
-    fn set_rule(&mut self, rule: &Rule) -> Answer {
+    fn set_rule(&mut self, rule: &Rule) {
         let at = self.rules.iter().position(|other| other.name == rule.name);
         if at.is_some_and(|at| self.rules[at] == *rule) {
-            return Ok(Outcome::Done);
+            return;
         }
         if let Some(at) = at {
             let old = self.rules.remove(at);
@@ -170,7 +171,6 @@ impl Model {
         self.rules.push(rule.clone());
         self.rules.sort_by(|one, other| one.name.cmp(&other.name));
         self.begin(&rule.name, &rule.keys, false);
-        Ok(Outcome::Done)
     }
 
     fn delete_rule(&mut self, name: &[u8]) -> Outcome {

@@ -210,7 +210,7 @@ const FENCES: [u64; 4] = [0, 60, 5000, 100_000];
 
 fn with_rule_op(choices: &mut Choices<'_>) -> Op<'static> {
     let name = choices.pick(&RULES);
-    if choices.byte() % 4 == 0 {
+    if choices.byte().is_multiple_of(4) {
         return Op::RuleDelete { name };
     }
     let (keys, fence_millis) = (choices.pick(&PATTERNS).to_vec(), choices.pick(&FENCES));

@@ -108,7 +108,7 @@ impl User {
             return Ok(());
         }
         let keys = entry.spec.keys;
-        let before_count = (keys.counted_by > 0 && keys.first > 0).then(|| keys.first as usize);
+        let before_count = (keys.counted_by > 0 && keys.first > 0).then_some(keys.first as usize);
         let counted = keys.of(words).into_iter().flatten();
         let has_any = keys.first > 0 || keys.counted_by > 0;
         for (nth, index) in before_count.into_iter().chain(counted).enumerate() {
@@ -171,14 +171,17 @@ fn access_of(entry: &Entry, words: Words<'_>, nth: usize) -> Access {
             | "hincrby" | "hincrbyfloat" | "incr" | "incrby" | "incrbyfloat" | "move" | "zincrby",
             _,
         ) => Access::BOTH,
-        // From the first to the second.
-        ("copy", 0) => Access::READ,
+        // Moved from the first.
         ("rename" | "renamenx" | "lmove" | "rpoplpush" | "smove" | "blmove" | "brpoplpush", 0) => {
             Access::BOTH
         }
-        // Into the first from the others.
-        ("sdiffstore" | "sinterstore" | "sunionstore", 1..) => Access::READ,
-        ("zdiffstore" | "zinterstore" | "zunionstore" | "zrangestore", 1..) => Access::READ,
+        // From the first to the second, or into the first from the others.
+        ("copy", 0)
+        | (
+            "sdiffstore" | "sinterstore" | "sunionstore" | "zdiffstore" | "zinterstore"
+            | "zunionstore" | "zrangestore",
+            1..,
+        ) => Access::READ,
         ("set", _) if words.skip(3).iter().any(|word| word.eq_ignore_ascii_case(b"get")) => {
             Access::BOTH
         }

@@ -74,13 +74,12 @@ impl Log {
         let alike = inner.entries.iter().take(ALIKE_ENTRIES).position(|entry| {
             entry.refused == refused && now.millis_since(entry.updated) <= ALIKE_MILLIS
         });
-        let entry = match alike.and_then(|at| inner.entries.remove(at)) {
-            Some(entry) => Entry { count: entry.count + 1, updated: now, client, ..entry },
-            None => {
-                let id = inner.next_id;
-                inner.next_id += 1;
-                Entry { id, count: 1, refused, created: now, updated: now, client }
-            }
+        let entry = if let Some(entry) = alike.and_then(|at| inner.entries.remove(at)) {
+            Entry { count: entry.count + 1, updated: now, client, ..entry }
+        } else {
+            let id = inner.next_id;
+            inner.next_id += 1;
+            Entry { id, count: 1, refused, created: now, updated: now, client }
         };
         inner.entries.push_front(entry);
         inner.entries.truncate(entries_max);

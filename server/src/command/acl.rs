@@ -249,7 +249,9 @@ fn get_user(context: &mut LocalContext<'_>, request: &Request<'_>) -> Result<(),
     reply.bulk(b"flags");
     let flags: Vec<&str> = user.flags().collect();
     reply.set(flags.len());
-    flags.iter().for_each(|flag| reply.bulk(flag.as_bytes()));
+    for flag in flags {
+        reply.bulk(flag.as_bytes());
+    }
     reply.bulk(b"passwords");
     reply.array(user.passwords.len());
     user.passwords.iter().for_each(|password| reply.bulk(hexadecimal(password).as_bytes()));

@@ -48,12 +48,12 @@ impl Prepared {
     pub(crate) fn course(&self) -> Course {
         match self.found {
             Found::Command(entry) => match entry.spec.run {
-                Run::Read(_) | Run::Transaction(Transacting::Watch) => Course::Read,
-                Run::Write { .. } | Run::Mint { .. } => Course::Write,
+                Run::Read(_)
+                | Run::Transaction(Transacting::Watch)
+                | Run::Script(Scripting { read_only: true, .. }) => Course::Read,
+                Run::Write { .. } | Run::Mint { .. } | Run::Script(_) => Course::Write,
                 Run::Register { .. } => Course::Register,
                 Run::Transaction(Transacting::Exec) => Course::Transaction,
-                Run::Script(Scripting { read_only: true, .. }) => Course::Read,
-                Run::Script(_) => Course::Write,
                 Run::Local(_) | Run::Transaction(_) | Run::Container => Course::Local,
             },
             _ => Course::Local,

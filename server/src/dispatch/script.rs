@@ -2,8 +2,8 @@
 //!
 //! On a server of its own the gate is closed while a script runs, as for EXEC. Meanwhile others wait at the gate;
 //! when it takes long they are answered BUSY ([`Turn::execute_busy`]), those of the same thread too, because
-//! the script steps aside ([`crate::script::aside`]). In a cluster a script goes through the log; what only
-//! reads runs on the node that is asked.
+//! the script steps aside ([`crate::script::aside`]). In a cluster a script that only reads
+//! runs on the node that is asked, and others are refused: they would have to go through the log.
 
 use std::sync::Arc;
 
@@ -131,7 +131,6 @@ impl Turn<'_> {
             // A node of a cluster has others to serve at once: nothing is closed to them.
             alone_millis: if in_cluster { 0 } else { self.config.busy_reply_threshold },
             busy: (!in_cluster).then(|| Arc::clone(&self.server.gate.busy)),
-            deterministic: false,
         };
         let began = self.ticks;
         let result = self.alone(|turn| turn.run_script(&asked, bounds, output));
@@ -153,7 +152,7 @@ impl Turn<'_> {
             seed: crate::random::next(),
             bounds,
         };
-        let mut machine = Machine::take(false)?;
+        let mut machine = Machine::take()?;
         let scripts = Arc::clone(&self.server.scripts);
         // What a script selects is its own.
         let (db, last_command) = (self.client.db, self.client.last_command);

@@ -259,11 +259,15 @@ impl PubSub {
     pub fn for_each_subscription(&self, mut visit: impl FnMut(&ClientShared, &[u8], bool)) {
         for channels in [&self.channels, &self.shard_channels] {
             for channel in channels {
-                channel.value().values().for_each(|client| visit(client, channel.key(), false));
+                for client in channel.value().values() {
+                    visit(client, channel.key(), false);
+                }
             }
         }
         for (pattern, subscribers) in &*self.patterns.read() {
-            subscribers.values().for_each(|client| visit(client, pattern, true));
+            for client in subscribers.values() {
+                visit(client, pattern, true);
+            }
         }
     }
 

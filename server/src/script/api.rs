@@ -24,16 +24,14 @@ pub(super) fn natives(lua: &Lua, state: &Rc<State>) -> mlua::Result<Table> {
     native.raw_set("null", Value::NULL)?;
     let bounded = |lua: &Lua, inner: Function| bound_pattern(lua, inner);
     native.raw_set("bound_pattern", lua.create_function(bounded)?)?;
-    let shared = Rc::clone(state);
-    let charge = move |_: &Lua, ()| {
-        shared.watch.charge();
-        Ok(())
-    };
-    native.raw_set("charge", lua.create_function(charge)?)?;
     add_random(lua, &native, state)?;
     Ok(native)
 }
 
+#[allow(
+    clippy::unnecessary_wraps,
+    reason = "what functions of the libraries end with, as `raised` is"
+)]
 fn fine(value: Value) -> Answer {
     Ok((answer::FINE, value))
 }
@@ -158,7 +156,7 @@ fn invoke(lua: &Lua, state: &State, arguments: &MultiValue) -> mlua::Result<(boo
 
 /// The one argument, if it is a text.
 fn only_text(arguments: &MultiValue) -> Option<Vec<u8>> {
-    match (arguments.len(), arguments.get(0)) {
+    match (arguments.len(), arguments.front()) {
         (1, Some(Value::String(text))) => Some(text.as_bytes().to_vec()),
         _ => None,
     }
@@ -185,7 +183,7 @@ fn sha1hex(lua: &Lua, arguments: MultiValue) -> Answer {
     if arguments.len() != 1 {
         return raised(lua, "wrong number of arguments");
     }
-    let text = arguments.get(0).cloned().unwrap_or(Value::Nil);
+    let text = arguments.front().cloned().unwrap_or(Value::Nil);
     let text = lua.coerce_string(text)?.map(|text| text.as_bytes().to_vec()).unwrap_or_default();
     fine(Value::String(lua.create_string(digest(&text))?))
 }
@@ -194,7 +192,7 @@ fn log(lua: &Lua, arguments: MultiValue) -> Answer {
     if arguments.len() < 2 {
         return raised(lua, "redis.log() requires two arguments or more.");
     }
-    let level = match arguments.get(0) {
+    let level = match arguments.front() {
         Some(Value::Integer(level)) => *level as f64,
         Some(Value::Number(level)) => *level,
         _ => return raised(lua, "First argument must be a number (log level)."),
@@ -211,7 +209,7 @@ fn log(lua: &Lua, arguments: MultiValue) -> Answer {
 }
 
 fn set_repl(lua: &Lua, arguments: MultiValue) -> Answer {
-    let flags = match (arguments.len(), arguments.get(0)) {
+    let flags = match (arguments.len(), arguments.front()) {
         (1, Some(Value::Integer(flags))) => *flags,
         (1, _) => -1,
         _ => return raised(lua, "redis.set_repl() requires two arguments."),
@@ -227,7 +225,7 @@ fn set_resp(lua: &Lua, state: &State, arguments: &MultiValue) -> Answer {
     if arguments.len() != 1 {
         return raised(lua, "redis.setresp() requires one argument.");
     }
-    state.protocol.set(match arguments.get(0) {
+    state.protocol.set(match arguments.front() {
         Some(Value::Integer(2)) => Protocol::Resp2,
         Some(Value::Integer(3)) => Protocol::Resp3,
         _ => return raised(lua, "RESP version must be 2 or 3."),

@@ -1,4 +1,4 @@
-//! `bit` for scripts: operations on 32 bits, as LuaBitOp does them.
+//! `bit` for scripts: operations on 32 bits, as `LuaBitOp` does them.
 
 use mlua::{Lua, MultiValue, Table, Value};
 

@@ -20,9 +20,8 @@ pub(super) fn read_reply(lua: &Lua, bytes: &mut &[u8]) -> mlua::Result<Value> {
         b'+' => tagged(lua, "ok", lua.create_string(line)?),
         b'-' => error_table(lua, line),
         b':' => Ok(Value::Number(count_as_number(line))),
-        b'$' if count < 0 => Ok(Value::Boolean(false)),
+        b'$' | b'*' | b'>' if count < 0 => Ok(Value::Boolean(false)),
         b'$' => Ok(Value::String(lua.create_string(take_bulk(bytes, count as usize))?)),
-        b'*' | b'>' if count < 0 => Ok(Value::Boolean(false)),
         b'*' | b'>' => {
             let table = lua.create_table_with_capacity(count as usize, 0)?;
             for index in 1..=count {
@@ -30,7 +29,6 @@ pub(super) fn read_reply(lua: &Lua, bytes: &mut &[u8]) -> mlua::Result<Value> {
             }
             Ok(Value::Table(table))
         }
-        b'_' => Ok(Value::Nil),
         b'#' => Ok(Value::Boolean(line == b"t")),
         b',' => tagged(lua, "double", number(line)),
         b'(' => tagged(lua, "big_number", lua.create_string(line)?),
@@ -57,6 +55,7 @@ pub(super) fn read_reply(lua: &Lua, bytes: &mut &[u8]) -> mlua::Result<Value> {
             }
             tagged(lua, "set", inner)
         }
+        // `_`, the null of RESP3.
         _ => Ok(Value::Nil),
     }
 }

@@ -80,9 +80,13 @@ fn complain(lua: &Lua, text: &str) -> mlua::Result<(i64, Value)> {
     Ok((answer::RAISE_AT, Value::String(lua.create_string(text)?)))
 }
 
+/// What `encode_sparse_array` is given.
+type Sparse = (Option<bool>, Option<i64>, Option<i64>);
+/// Where an option stands.
+type Field = fn(&mut JsonOptions) -> &mut i64;
+
 fn add_options(lua: &Lua, json: &Table, options: &SharedOptions) -> mlua::Result<()> {
     let shared = Rc::clone(options);
-    type Sparse = (Option<bool>, Option<i64>, Option<i64>);
     let sparse = lua.create_function(move |_, (convert, ratio, safe): Sparse| {
         let mut options = shared.get();
         options.sparse_convert = convert.unwrap_or(options.sparse_convert);
@@ -92,7 +96,6 @@ fn add_options(lua: &Lua, json: &Table, options: &SharedOptions) -> mlua::Result
         Ok((options.sparse_convert, options.sparse_ratio, options.sparse_safe))
     })?;
     json.raw_set("encode_sparse_array", sparse)?;
-    type Field = fn(&mut JsonOptions) -> &mut i64;
     let fields: [(&str, i64, Field); 3] = [
         ("encode_max_depth", 1000, |options| &mut options.encode_depth_max),
         ("decode_max_depth", 1000, |options| &mut options.decode_depth_max),

@@ -14,6 +14,10 @@ pub(super) struct Lent {
 
 impl Lent {
     /// Lends `host` out while `run` runs.
+    #[allow(
+        clippy::transmute_ptr_to_ptr,
+        reason = "a cast cannot lengthen the lifetime of a trait object"
+    )]
     pub(super) fn lend<R>(&self, host: &mut dyn Host, run: impl FnOnce() -> R) -> R {
         /// Takes it back, even if `run` panics.
         struct TakeBack<'a>(&'a Lent);

@@ -1,11 +1,10 @@
 //! A machine: one Lua, with what scripts see in it, and how a script runs on it.
 //!
-//! Each thread keeps machines and the scripts compiled on them; a script that is an entry of the log gets a
-//! machine of its own, because it must come to the same on every node. A machine runs one script at a time:
-//! whoever wants to run another while it is taken gets another machine.
+//! Each thread keeps machines and the scripts compiled on them. A machine runs one script at a time: whoever wants
+//! to run another while it is taken gets another machine.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -57,7 +56,7 @@ pub(crate) struct Machine {
     globals: Table,
     protected: Function,
     handler: Function,
-    compiled: HashMap<Digest, Function>,
+    compiled: BTreeMap<Digest, Function>,
     /// Bytes in use when it was new.
     bytes_at_first: usize,
 }
@@ -76,19 +75,19 @@ pub(crate) struct Call<'a> {
 
 /// Whether a script compiles.
 pub(crate) fn check(script: &Script) -> Result<(), CommandError> {
-    let mut machine = Machine::take(false)?;
+    let mut machine = Machine::take()?;
     let compiled = machine.function(script);
     machine.put_back();
     compiled.map(|_| ())
 }
 
 impl Machine {
-    /// One of this thread's, or a new one. A `deterministic` one is always new.
-    pub(crate) fn take(deterministic: bool) -> Result<Self, CommandError> {
-        if !deterministic && let Some(machine) = MACHINES.with_borrow_mut(Vec::pop) {
+    /// One of this thread's, or a new one.
+    pub(crate) fn take() -> Result<Self, CommandError> {
+        if let Some(machine) = MACHINES.with_borrow_mut(Vec::pop) {
             return Ok(machine);
         }
-        Self::new(deterministic).map_err(|error| format!("ERR Lua cannot start: {error}").into())
+        Self::new().map_err(|error| format!("ERR Lua cannot start: {error}").into())
     }
 
     /// Keeps it for this thread's next script.
@@ -100,18 +99,18 @@ impl Machine {
         });
     }
 
-    fn new(deterministic: bool) -> mlua::Result<Self> {
+    fn new() -> mlua::Result<Self> {
         let libraries = StdLib::TABLE | StdLib::STRING | StdLib::MATH;
         let lua = Lua::new_with(libraries, LuaOptions::new().catch_rust_panics(false))?;
         let state = Rc::new(State::default());
         let native = api::natives(&lua, &state)?;
         let protected: Function = lua.globals().raw_get("xpcall")?;
         let prelude = lua.load(include_str!("prelude.lua")).set_name(PRELUDE);
-        let (environment, globals): (Table, Table) = prelude.call((native, deterministic))?;
+        let (environment, globals): (Table, Table) = prelude.call(native)?;
         let handler = lua.create_function(explain)?;
         lua.gc_collect()?;
         let bytes_at_first = lua.used_memory();
-        let compiled = HashMap::new();
+        let compiled = BTreeMap::new();
         Ok(Self { lua, state, environment, globals, protected, handler, compiled, bytes_at_first })
     }
 

@@ -1,14 +1,13 @@
 -- Builds what a script sees: its globals, and the libraries it may use and not change.
 --
--- `native` holds what is written in Rust, `deterministic` says whether the script must do the same on every
--- node. Returned are the environment of scripts and the table its globals are in.
+-- `native` holds what is written in Rust. Returned are the environment of scripts and the table its globals are in.
 
-local native, deterministic = ...
+local native = ...
 
 local error, type, next, tostring = error, type, next, tostring
 local pcall, loadstring, load, setfenv = pcall, loadstring, load, setfenv
 local rawset, setmetatable, getmetatable = rawset, setmetatable, getmetatable
-local byte, find, concat = string.byte, string.find, table.concat
+local byte, concat = string.byte, table.concat
 local raw_string = string
 
 -- What scripts see in place of a table that is not theirs to change, and that table.
@@ -111,61 +110,6 @@ function globals.getmetatable(target)
         return meta_of_strings
     end
     return getmetatable(target) or nil
-end
-
-if deterministic then
-    -- Addresses differ from node to node, so they neither show nor order anything.
-    local addressed = {table = true, ["function"] = true, thread = true, userdata = true}
-    local pairs, create, wrap = pairs, coroutine.create, coroutine.wrap
-
-    local function refuse_addresses(of)
-        for key in pairs(of) do
-            if addressed[type(key)] and key ~= native.null then
-                error("a table with keys that are tables or functions has no order that all nodes agree on", 3)
-            end
-        end
-    end
-
-    function globals.tostring(...)
-        local text = tostring(...)
-        local value = ...
-        if addressed[type(value)] and find(text, "^%a+: 0x%x+$") then
-            return type(value) .. ": 0x0"
-        end
-        return text
-    end
-
-    function globals.pairs(of)
-        if type(of) == "table" then
-            refuse_addresses(of)
-        end
-        return pairs(of)
-    end
-
-    function globals.next(of, key)
-        if key == nil and type(of) == "table" then
-            refuse_addresses(of)
-        end
-        return next(of, key)
-    end
-
-    function globals.collectgarbage()
-        return 0
-    end
-
-    function globals.gcinfo()
-        return 0
-    end
-
-    function coroutines.create(...)
-        native.charge()
-        return create(...)
-    end
-
-    function coroutines.wrap(...)
-        native.charge()
-        return wrap(...)
-    end
 end
 
 globals.string = guard(strings)

@@ -28,8 +28,6 @@ pub(crate) struct Bounds {
     pub(crate) alone_millis: u64,
     /// Set from then on.
     pub(crate) busy: Option<Arc<AtomicBool>>,
-    /// Whether only its own instructions and memory may end it: it is an entry of the log.
-    pub(crate) deterministic: bool,
 }
 
 /// Why a script ended early.
@@ -57,7 +55,6 @@ pub(super) struct Watch {
     busy: Cell<Option<Arc<AtomicBool>>>,
     left: Cell<u64>,
     alone_nanos: Cell<u64>,
-    deterministic: Cell<bool>,
     began: Cell<Option<Ticks>>,
     aside_at: Cell<u64>,
     kills: Cell<u64>,
@@ -80,7 +77,6 @@ impl Watch {
         let limit = bounds.instructions_max;
         self.left.set(if limit == 0 { u64::MAX } else { limit });
         self.alone_nanos.set(bounds.alone_millis.saturating_mul(1_000_000));
-        self.deterministic.set(bounds.deterministic);
         self.began.set(Some(scripts.clock.ticks()));
         self.aside_at.set(0);
         self.kills.set(scripts.kills.load(Ordering::Acquire));
@@ -90,9 +86,6 @@ impl Watch {
         self.scripts.set(Some(Arc::clone(scripts)));
         scripts.running.fetch_add(1, Ordering::AcqRel);
         let running = Running(self, Arc::clone(scripts));
-        if bounds.deterministic {
-            self.note_write();
-        }
         hook(lua, self, STEP)?;
         Ok(running)
     }
@@ -107,11 +100,6 @@ impl Watch {
     /// Why it ended early, if it did.
     pub(super) fn ended(&self) -> Option<Cause> {
         self.ended.get()
-    }
-
-    /// Takes instructions for something that takes longer than they show.
-    pub(super) fn charge(&self) {
-        self.spend();
     }
 
     fn spend(&self) {
@@ -133,12 +121,10 @@ impl Watch {
     }
 
     fn look_around(&self, scripts: &Scripts) {
-        if !self.deterministic.get() {
-            let killed = scripts.kills.load(Ordering::Acquire) != self.kills.get();
-            if (killed && !self.written.get()) || scripts.ending.load(Ordering::Acquire) {
-                self.ended.set(Some(Cause::Killed));
-                return;
-            }
+        let killed = scripts.kills.load(Ordering::Acquire) != self.kills.get();
+        if (killed && !self.written.get()) || scripts.ending.load(Ordering::Acquire) {
+            self.ended.set(Some(Cause::Killed));
+            return;
         }
         let Some(began) = self.began.get() else { return };
         let nanos = scripts.clock.nanos(began, scripts.clock.ticks());

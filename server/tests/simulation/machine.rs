@@ -194,6 +194,7 @@ impl Machine {
             clock_skew_max: CLOCK_SKEW_MAX,
             snapshot_bytes: self.snapshot_bytes,
             entries_kept: 20,
+            rules: Vec::new(),
             log: LogOptions {
                 segment_bytes_max: 8 << 10,
                 tail_bytes_max: 4 << 10,
