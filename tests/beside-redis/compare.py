@@ -170,6 +170,15 @@ def moment(words):
     return max((int(word) for word in words[2:] if word.isdigit() and int(word) <= 10), default=0)
 
 
+def wait_out(clocks, milliseconds):
+    """Waits until what was to end in so many milliseconds has ended at both servers, by their own clocks."""
+    for clock in clocks:
+        clock.call(["SET", "clock", "", "PX", str(milliseconds)])
+    deadline = time.monotonic() + 10
+    while any(clock.call(["EXISTS", "clock"]) != (":", "0") for clock in clocks):
+        assert time.monotonic() < deadline, "a key does not end"
+
+
 class Replies:
     """What one connection answers, made comparable. EXEC's reply is that of the commands queued before."""
 
@@ -189,6 +198,10 @@ class Replies:
 
 def walk(ports, seed, pipeline):
     """Whether the two agreed on every command of a seed."""
+    clocks = [Connection(port, 2) for port in ports]
+    for clock in clocks:
+        # A database the walk does not go to.
+        clock.call(["SELECT", "15"])
     connections = [Connection(port, 2 + seed % 2) for port in ports]
     steps, different = Walk(seed, Table(*connections)), 0
     replies = [Replies(connection) for connection in connections]
@@ -214,7 +227,7 @@ def walk(ports, seed, pipeline):
         # What was queued begins to end with EXEC.
         owed = max(owed, *map(moment, requests))
         if owed > 0 and not any(reply.queued for reply in replies):
-            time.sleep((owed + 2) / 1000)
+            wait_out(clocks, owed)
             owed = 0
         if disagreed:
             for connection in connections:

@@ -9,6 +9,10 @@ ini_set('session.gc_maxlifetime', $_GET['seconds'] ?? '3600');
 ini_set('redis.session.locking_enabled', getenv('CLIENT_TESTS_LOCKING'));
 ini_set('redis.session.lock_retries', '10000'); // Of two milliseconds each.
 ini_set('redis.session.lock_expire', '60');
+$gate = isset($_GET['gated']) ? getenv('CLIENT_TESTS_GATE') : null;
+if ($gate) {
+    file_put_contents("$gate/arrived", '.', FILE_APPEND | LOCK_EX);
+}
 session_start(['use_strict_mode' => 1]);
 
 $reply = [];
@@ -22,7 +26,10 @@ switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
         break;
     case '/visit':
         $visits = $_SESSION['visits'] ?? 0;
-        usleep(20_000); // Long enough for another request to lose this visit, were there no lock.
+        // Until another request is under way, which would lose this visit, were there no lock.
+        for ($deadline = microtime(true) + 10; $gate && !file_exists("$gate/open") && microtime(true) < $deadline;) {
+            usleep(1_000);
+        }
         $reply['visits'] = $_SESSION['visits'] = $visits + 1;
         break;
     case '/regenerate':

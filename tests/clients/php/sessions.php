@@ -32,7 +32,10 @@ function eventually(callable $condition): void
 $socket = stream_socket_server('tcp://127.0.0.1:0');
 $web = stream_socket_get_name($socket, false);
 fclose($socket);
+$gate = sys_get_temp_dir() . '/hallpass-clients-' . getmypid();
+mkdir($gate);
 $environment = getenv() + [
+    'CLIENT_TESTS_GATE' => $gate,
     'CLIENT_TESTS_REDIS' => "127.0.0.1:$argv[1]",
     // A lock is given back by a script.
     'CLIENT_TESTS_LOCKING' => lacks('EVAL') ? '0' : '1',
@@ -134,9 +137,14 @@ $checks = [
         eventually(fn () => $redis->exists($key) === 0);
         verify($alice->user() === null, 'still logged in');
     },
-    'locking' => function () use ($redis) {
+    'locking' => function () use ($redis, $gate) {
         $alice = logged_in('alice');
-        $requests = array_map(fn () => $alice->begin('/visit'), range(1, 6));
+        $requests = array_map(fn () => $alice->begin('/visit?gated=1'), range(1, 6));
+        eventually(function () use ($gate) {
+            clearstatcache();
+            return @filesize("$gate/arrived") >= 2;
+        });
+        touch("$gate/open");
         $visits = array_map(fn ($request) => $alice->finish($request)->visits, $requests);
         sort($visits);
         verify($visits === [1, 2, 3, 4, 5, 6], 'a visit was lost: ' . json_encode($visits));
@@ -172,5 +180,7 @@ foreach ($checks as $name => $check) {
     }
 }
 proc_terminate($server);
+array_map(unlink(...), glob("$gate/*"));
+rmdir($gate);
 echo "$passed passed, $failed failed\n";
 exit($failed === 0 ? 0 : 1);
