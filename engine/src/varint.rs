@@ -1,4 +1,5 @@
-//! Numbers in as few bytes as they need: LEB128, seven bits a byte, the low ones first.
+//! Numbers in as few bytes as they need: LEB128, seven bits a byte, the low ones first; and byte strings with
+//! their length in front.
 //!
 //! What snapshots and encoded ops write their lengths, counts and stamps with. Values have their own
 //! reader in `value`, whose errors say more.
@@ -38,6 +39,20 @@ pub(crate) fn zigzag(number: i64) -> u64 {
 /// The signed number that [`zigzag`] made this one of.
 pub(crate) fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+/// Appends a byte string, its length in front.
+pub(crate) fn push_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    push(out, bytes.len() as u64);
+    out.extend_from_slice(bytes);
+}
+
+/// Takes a byte string off the front; `None` when the bytes end before it does.
+pub(crate) fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let length = usize::try_from(take(rest)?).ok()?;
+    let (taken, after) = rest.split_at_checked(length)?;
+    *rest = after;
+    Some(taken)
 }
 
 #[cfg(test)]

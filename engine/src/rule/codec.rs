@@ -17,8 +17,8 @@ const ERROR: u8 = 4;
 /// Appends a rule.
 pub(crate) fn encode(rule: &Rule, out: &mut Vec<u8>) {
     let Source { field, decoders, pointer } = &rule.source;
-    bytes(out, &rule.name);
-    bytes(out, &rule.keys);
+    varint::push_bytes(out, &rule.name);
+    varint::push_bytes(out, &rule.keys);
     varint::push(out, rule.fence_millis);
     out.push(
         if field.is_some() { FIELD } else { 0 }
@@ -26,28 +26,29 @@ pub(crate) fn encode(rule: &Rule, out: &mut Vec<u8>) {
             | if rule.fence_reply == FenceReply::Error { ERROR } else { 0 },
     );
     for word in field.iter().chain(pointer) {
-        bytes(out, word);
+        varint::push_bytes(out, word);
     }
     varint::push(out, decoders.len() as u64);
     for decoder in decoders {
         out.push(number(decoder));
         if let Decoder::Strip(prefix) = decoder {
-            bytes(out, prefix);
+            varint::push_bytes(out, prefix);
         }
     }
 }
 
 /// Takes a rule off the front; `None` when the bytes are none, or one that cannot be kept.
 pub(crate) fn decode(rest: &mut &[u8]) -> Option<Rule> {
-    let (name, keys) = (take(rest)?, take(rest)?);
+    let (name, keys) = (varint::take_bytes(rest)?.to_vec(), varint::take_bytes(rest)?.to_vec());
     let fence_millis = varint::take(rest)?;
     let (&flags, after) = rest.split_first()?;
     *rest = after;
     if flags > FIELD | POINTER | ERROR {
         return None;
     }
-    let field = if flags & FIELD == 0 { None } else { Some(take(rest)?) };
-    let pointer = if flags & POINTER == 0 { None } else { Some(take(rest)?) };
+    let field = if flags & FIELD == 0 { None } else { Some(varint::take_bytes(rest)?.to_vec()) };
+    let pointer =
+        if flags & POINTER == 0 { None } else { Some(varint::take_bytes(rest)?.to_vec()) };
     let count = usize::try_from(varint::take(rest)?).ok().filter(|count| *count <= DECODERS_MAX)?;
     let mut decoders = Vec::with_capacity(count);
     for _ in 0..count {
@@ -62,7 +63,7 @@ pub(crate) fn decode(rest: &mut &[u8]) -> Option<Rule> {
             5 => Decoder::PhpSession,
             6 => Decoder::Django,
             7 => Decoder::MessagePack,
-            8 => Decoder::Strip(take(rest)?),
+            8 => Decoder::Strip(varint::take_bytes(rest)?.to_vec()),
             _ => return None,
         });
     }
@@ -84,16 +85,4 @@ fn number(decoder: &Decoder) -> u8 {
         Decoder::MessagePack => 7,
         Decoder::Strip(_) => 8,
     }
-}
-
-fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    varint::push(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
-    let length = usize::try_from(varint::take(rest)?).ok()?;
-    let (taken, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(taken.to_vec())
 }

@@ -216,11 +216,11 @@ impl Registry {
         for job in &jobs.list {
             varint::push(&mut out, job.number);
             out.push(u8::from(job.removes) | u8::from(job.revoked_all) << 1);
-            bytes(&mut out, &job.rule);
-            bytes(&mut out, &job.keys);
+            varint::push_bytes(&mut out, &job.rule);
+            varint::push_bytes(&mut out, &job.keys);
             varint::push(&mut out, job.indexed);
             varint::push(&mut out, job.revoked.len() as u64);
-            job.revoked.iter().for_each(|user| bytes(&mut out, user));
+            job.revoked.iter().for_each(|user| varint::push_bytes(&mut out, user));
         }
         out
     }
@@ -248,11 +248,11 @@ pub(crate) fn decode(mut rest: &[u8]) -> Option<(Rules, Jobs)> {
         let number = varint::take(rest)?;
         let (&flags, after) = rest.split_first()?;
         *rest = after;
-        let (rule, keys) = (take(rest)?, take(rest)?);
+        let (rule, keys) = (varint::take_bytes(rest)?.to_vec(), varint::take_bytes(rest)?.to_vec());
         let indexed = varint::take(rest)?;
         let mut revoked = BTreeSet::new();
         for _ in 0..varint::take(rest)? {
-            revoked.insert(take(rest)?);
+            revoked.insert(varint::take_bytes(rest)?.to_vec());
         }
         let (removes, revoked_all) = (flags & 1 != 0, flags & 2 != 0);
         if flags > 3 {
@@ -261,16 +261,4 @@ pub(crate) fn decode(mut rest: &[u8]) -> Option<(Rules, Jobs)> {
         jobs.list.push(Job { number, rule, keys, removes, indexed, revoked, revoked_all });
     }
     rest.is_empty().then_some((rules, jobs))
-}
-
-fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    varint::push(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn take(rest: &mut &[u8]) -> Option<Vec<u8>> {
-    let length = usize::try_from(varint::take(rest)?).ok()?;
-    let (taken, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(taken.to_vec())
 }

@@ -90,22 +90,22 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
     match record.kind() {
         Kind::String | Kind::Collection => {
             out.push(record.db());
-            bytes(out, record.key_bytes());
+            varint::push_bytes(out, record.key_bytes());
             varint::push(out, record.deadline().millis());
             match record.owner_parts() {
                 None => out.push(0),
                 Some((name, generation)) => {
                     out.push(1);
-                    bytes(out, name);
+                    varint::push_bytes(out, name);
                     varint::push(out, generation);
                 }
             }
             if record.kind() == Kind::Collection {
                 let mut encoded = Vec::new();
                 record.as_collection().encode_into(&mut encoded);
-                bytes(out, &encoded);
+                varint::push_bytes(out, &encoded);
             } else {
-                bytes(out, record.value());
+                varint::push_bytes(out, record.value());
             }
         }
         Kind::Session => {
@@ -113,7 +113,7 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
             let limits = limits.get(number);
             out.extend_from_slice(&record.session_hash().0);
             let (name, generation) = record.owner_parts().unwrap_or_default();
-            bytes(out, name);
+            varint::push_bytes(out, name);
             varint::push(out, generation);
             varint::push(out, record.created().millis());
             varint::push(out, seen.millis());
@@ -121,8 +121,8 @@ pub(crate) fn encode(record: Record, limits: &LimitsTable, out: &mut Vec<u8>) {
             varint::push(out, u64::from(limits.idle_seconds));
             varint::push(out, u64::from(limits.lifetime_seconds));
             varint::push(out, u64::from(record.version()));
-            bytes(out, record.meta());
-            bytes(out, record.data());
+            varint::push_bytes(out, record.meta());
+            varint::push_bytes(out, record.data());
         }
         Kind::Alias => {
             out.extend_from_slice(&record.session_hash().0);
@@ -145,14 +145,14 @@ pub(crate) fn encode_fence(fence: &Fence, out: &mut Vec<u8>) {
 /// Appends the rules.
 pub(crate) fn encode_rules(rules: &[u8], out: &mut Vec<u8>) {
     out.push(RULES);
-    bytes(out, rules);
+    varint::push_bytes(out, rules);
 }
 
 /// Appends a register.
 pub(super) fn encode_register(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.push(REGISTER);
-    bytes(out, name);
-    bytes(out, value);
+    varint::push_bytes(out, name);
+    varint::push_bytes(out, value);
 }
 
 /// Appends what registers have in common.
@@ -167,19 +167,19 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
     Some(match kind {
         0 | 1 => Entry::Plain {
             db: take::<1>(rest)?[0],
-            key: take_bytes(rest)?,
+            key: varint::take_bytes(rest)?,
             deadline: take_stamp(rest)?,
             owner: match take::<1>(rest)?[0] {
                 0 => None,
-                1 => Some((take_bytes(rest)?, varint::take(rest)?)),
+                1 => Some((varint::take_bytes(rest)?, varint::take(rest)?)),
                 _ => return None,
             },
-            value: take_bytes(rest)?,
+            value: varint::take_bytes(rest)?,
             is_collection: kind == 1,
         },
         2 => Entry::Session(SessionEntry {
             id: SessionHash(take(rest)?),
-            user: take_bytes(rest)?,
+            user: varint::take_bytes(rest)?,
             generation: varint::take(rest)?,
             created: take_stamp(rest)?,
             seen: take_stamp(rest)?,
@@ -189,8 +189,8 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
                 lifetime_seconds: u32::try_from(varint::take(rest)?).ok()?,
             },
             version: u32::try_from(varint::take(rest)?).ok()?,
-            meta: take_bytes(rest)?,
-            data: take_bytes(rest)?,
+            meta: varint::take_bytes(rest)?,
+            data: varint::take_bytes(rest)?,
         }),
         3 => Entry::Alias {
             id: SessionHash(take(rest)?),
@@ -198,29 +198,19 @@ pub(crate) fn decode<'a>(rest: &mut &'a [u8]) -> Option<Entry<'a>> {
             created: take_stamp(rest)?,
             deadline: take_stamp(rest)?,
         },
-        RULES => Entry::Rules(take_bytes(rest)?),
-        REGISTER => Entry::Register { name: take_bytes(rest)?, value: take_bytes(rest)? },
+        RULES => Entry::Rules(varint::take_bytes(rest)?),
+        REGISTER => {
+            Entry::Register { name: varint::take_bytes(rest)?, value: varint::take_bytes(rest)? }
+        }
         REGISTERS => Entry::Registers { version: varint::take(rest)? },
         _ => return None,
     })
-}
-
-fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    varint::push(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (taken, after) = rest.split_first_chunk::<N>()?;
     *rest = after;
     Some(*taken)
-}
-
-fn take_bytes<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let length = usize::try_from(varint::take(rest)?).ok()?;
-    let (taken, after) = rest.split_at_checked(length)?;
-    *rest = after;
-    Some(taken)
 }
 
 fn take_stamp(rest: &mut &[u8]) -> Option<Stamp> {

@@ -8,7 +8,7 @@
 mod support;
 
 use support::client::Client;
-use support::cluster::Cluster;
+use support::cluster::{Cluster, fill_past_the_log};
 use support::reply::Reply;
 use support::server::{Server, command, free_port, run_to_end, scratch_file};
 use support::{wait_for, wait_until};
@@ -192,13 +192,7 @@ fn users_are_part_of_a_snapshot() {
     let mut client = cluster.connect(leader);
     cluster.kill(follower);
     assert!(insist(&mut client, "ACL SETUSER alice on >p ~* +@all").is_ok());
-    let value = "x".repeat(1000);
-    // Past the thousand entries that are kept for followers that are a little late.
-    for number in 0..3000 {
-        let key = format!("filler:{}", number % 30);
-        assert_eq!(client.call(&["SET", &key, &value]).text(), "OK");
-    }
-    wait_until("a snapshot", || client.run("RAFT.STATUS").map()["snapshot"].integer() > 2000);
+    fill_past_the_log(&mut client);
     cluster.restart(follower);
     let mut late = cluster.connect(follower);
     wait_until("the user by a snapshot", || late.run("AUTH alice p").is_ok());

@@ -1,6 +1,6 @@
 //! Nodes that come: a late one by snapshot, a new one by RAFT.ADD, and one that lost its data, which may not.
 
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, fill_past_the_log};
 use crate::support::reply::Reply;
 use crate::support::server::{command, run_to_end};
 use crate::support::wait_until;
@@ -16,13 +16,7 @@ fn r13_a_node_that_was_away_is_brought_up_to_date_by_a_snapshot() {
     assert_eq!(user_of(&mut cluster.connect(follower), &revoked).as_deref(), Some("bob"));
     cluster.kill(follower);
     assert_eq!(client.run("SESSION.REVOKEUSER bob").integer(), 1);
-    let value = "x".repeat(1000);
-    // Past the thousand entries that are kept for followers that are a little late.
-    for number in 0..3000 {
-        let key = format!("filler:{}", number % 30);
-        assert_eq!(client.call(&["SET", &key, &value]).text(), "OK");
-    }
-    wait_until("a snapshot", || client.run("RAFT.STATUS").map()["snapshot"].integer() > 2000);
+    fill_past_the_log(&mut client);
     cluster.restart(follower);
     let mut late = cluster.connect(follower);
     assert_eq!(user_of(&mut late, &kept).as_deref(), Some("alice"));

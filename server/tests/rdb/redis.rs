@@ -2,13 +2,10 @@
 //! to here and back, and is the same at each end.
 
 use super::support::client::Client;
+use super::support::redis::start_redis;
 use super::support::reply::Reply;
-use super::support::server::{Process, Server, free_port};
-use super::support::wait_for;
+use super::support::server::Server;
 use std::collections::BTreeMap;
-use std::ffi::OsString;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::Command;
 
 /// Redis' settings that decide on encodings: the defaults, the smallest, and the largest forms.
 const SETTINGS: [&[(&str, &str)]; 3] = [
@@ -30,29 +27,6 @@ const SETTINGS: [&[(&str, &str)]; 3] = [
         ("set-max-intset-entries", "10000"),
     ],
 ];
-
-/// A Redis that belongs to this test; `None` when there is none on this machine.
-fn start_redis() -> Option<(Process, SocketAddr)> {
-    let named = std::env::var_os("HALLPASS_REDIS_SERVER");
-    let program = named.clone().unwrap_or_else(|| OsString::from("redis-server"));
-    let there = Command::new(&program).arg("--version").output().is_ok();
-    assert!(there || named.is_none(), "HALLPASS_REDIS_SERVER does not run");
-    if !there {
-        eprintln!("NOT RUN: no redis-server on this machine");
-        return None;
-    }
-    let port = free_port();
-    let mut command = Command::new(program);
-    command.args(["--port", &port.to_string(), "--bind", "127.0.0.1"]);
-    command.args(["--save", "", "--appendonly", "no"]);
-    command.current_dir(env!("CARGO_TARGET_TMPDIR"));
-    let process = Process::start(command);
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    wait_for("redis-server to answer", || {
-        Client::try_connect(address).ok()?.try_call(&["PING"]).ok().filter(|reply| !is_error(reply))
-    });
-    Some((process, address))
-}
 
 fn is_error(reply: &Reply) -> bool {
     matches!(reply, Reply::Error(_))

@@ -4,7 +4,7 @@
 use super::client::Client;
 use super::reply::Reply;
 use super::server::{Server, free_port, scratch_folder};
-use super::wait_for;
+use super::{wait_for, wait_until};
 use std::fs;
 use std::path::PathBuf;
 
@@ -185,4 +185,16 @@ impl Drop for Cluster {
             fs::remove_dir_all(&self.folder).ok();
         }
     }
+}
+
+/// Writes 30 keys so often that a follower who was away needs a snapshot: past the thousand entries that are
+/// kept for those who are a little late. For clusters started with `--snapshot-bytes 64kb`.
+#[track_caller]
+pub(crate) fn fill_past_the_log(client: &mut Client) {
+    let value = "x".repeat(1000);
+    for number in 0..3000 {
+        let key = format!("filler:{}", number % 30);
+        assert_eq!(client.call(&["SET", &key, &value]).text(), "OK");
+    }
+    wait_until("a snapshot", || client.run("RAFT.STATUS").map()["snapshot"].integer() > 2000);
 }

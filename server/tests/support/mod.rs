@@ -11,6 +11,7 @@
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod redis;
 pub(crate) mod reply;
 pub(crate) mod server;
 
