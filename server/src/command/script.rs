@@ -25,7 +25,8 @@ const EVAL_RO: CommandSpec =
 /// The differences of scripts that may write.
 const DIFFERENCE: &str = "Lua's memory and instructions are limited (`script-memory-max`, \
      `script-instructions-max`). There is no `struct` and no `cmsgpack`; the tables of libraries, and `_G`, \
-     look empty to `pairs`; patterns are at most 16 KiB long.";
+     look empty to `pairs`; patterns are at most 16 KiB long. In a cluster it is refused, and COMMAND \
+     INFO does not know it; EVAL_RO runs there.";
 
 /// And of those that may not.
 const DIFFERENCE_RO: &str = "As EVAL. In a cluster the script runs on the node that is asked, behind a read \
@@ -132,8 +133,6 @@ static SUBCOMMANDS: &[CommandSpec] = &[
         summary: "Terminates a server-side Lua script during execution.",
         since: "2.6.0",
         reply: "OK",
-        difference: "In a cluster only scripts of EVAL_RO and EVALSHA_RO can be killed; the others end by \
-                     `script-instructions-max`, on every node at the same instruction.",
         run: Run::Local(kill),
         ..ROW
     },
