@@ -273,7 +273,8 @@ impl Engine {
     /// * read with [`Touch::No`] or [`Touch::Due`], and propose the touches that are due;
     /// * set no memory limit here, and ask [`Engine::has_room_for`] before they propose an op;
     /// * agree on [`SizeLimits::value_bytes_max`], [`SizeLimits::meta_bytes_max`] and
-    ///   [`SizeLimits::user_bytes_max`], which decide what is refused as too long or is no user, and on the number of shards, which bounds how many entries find a place.
+    ///   [`SizeLimits::user_bytes_max`], which decide what is refused as too long or is no user, and on the
+    ///   number of shards, which bounds how many entries find a place.
     ///
     /// What is not the same on every engine: cursors of [`Engine::scan`] and [`Engine::sessions_of`], the
     /// order they visit in, [`Engine::random_key`], [`Engine::statistics`] and memory in use.

@@ -3,8 +3,8 @@
 //! A shard is a [`table`] from key hash to slot number, [`slots`] from number to record, a timing wheel
 //! threaded through the slots, and counts. Records are single allocations from the [`arena`].
 //!
-//! Lock order, written down once: stripes of index rules in ascending order, then user shards in ascending order, then key shards in ascending order,
-//! then an arena class, then the arena's pages. Whoever finds out under a key shard's lock that it needs
+//! Lock order, written down once: stripes of index rules in ascending order, then user shards in ascending
+//! order, then key shards in ascending order, then an arena class, then the arena's pages. Whoever finds out under a key shard's lock that it needs
 //! a user's lets go of it, takes the user's first and looks again ([`scope`]).
 
 pub(crate) mod arena;

@@ -1,8 +1,8 @@
 //! TLS: certificates, keys and authorities read from files, and what peers of a cluster make of them.
 //!
 //! One place reads the files, so that whatever is wrong with one is said in one way: the setting, the file,
-//! the reason. What clients speak is made of them in [`super::client_tls`]. Peers prove who they are to each other, both sides with a certificate of the same authority;
-//! `cluster/network/secure.rs` puts it between socket and protocol. TLS 1.3 only: both ends are ours.
+//! the reason. What clients speak is made of them in [`super::client_tls`]. Peers prove who they are to each
+//! other, both sides with a certificate of the same authority; `cluster/network/secure.rs` puts it between socket and protocol. TLS 1.3 only: both ends are ours.
 
 use std::path::Path;
 use std::sync::Arc;
