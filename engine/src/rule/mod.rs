@@ -4,9 +4,9 @@
 //! tells where the user stands in such a value; from then on the keys are owned entries, listed and ended
 //! like the sessions made with [`Op::SessionCreate`](crate::Op::SessionCreate).
 //!
-//! [`user`] reads the user out of a value; [`registry`] holds the rules and what is still to be indexed;
-//! [`write`] is the way of an op that writes to a key under a rule; [`fence`] keeps ended keys dead for
-//! a while; [`index`] goes through what was stored before a rule was. Without rules an op pays for all of
+//! `user` reads the user out of a value; `registry` holds the rules and what is still to be indexed;
+//! `write` is the way of an op that writes to a key under a rule; `fence` keeps ended keys dead for
+//! a while; `index` goes through what was stored before a rule was. Without rules an op pays for all of
 //! this with one look at a flag.
 
 mod codec;

@@ -1,6 +1,6 @@
 //! Keyspace notifications: which events are wanted, and how they are told.
 //!
-//! What becomes of a key is an [`Event`] of one class. Events are published on two channels, as in Redis:
+//! What becomes of a key is an `Event` of one class. Events are published on two channels, as in Redis:
 //! `__keyspace@0__:<key>` carries the event's name, `__keyevent@0__:<name>` the key. Every node publishes
 //! what it applies to the subscribers it has.
 

@@ -1,7 +1,7 @@
 //! Scripts: Lua 5.1 beside the store, sandboxed and bounded.
 //!
 //! [`Scripts`] is what all threads share: the cache by SHA-1, and what SCRIPT KILL has to know. A
-//! [`machine::Machine`] is one thread's Lua, and [`Host`] whoever carries out the commands that a script calls:
+//! `machine::Machine` is one thread's Lua, and `Host` whoever carries out the commands that a script calls:
 //! the dispatcher on a server of its own ([`crate::dispatch`]), the state machine where the script is an
 //! entry of the log. Nothing here looks at the store.
 
